@@ -1,0 +1,70 @@
+"""Change of sampling: weights fixed, nested masks from less to more. Does more data make the image worse?"""
+
+from __future__ import annotations
+
+import torch
+
+from assay.arrays import InputError
+from assay.checks.check import Bench, Check, UnitResult, key, method
+from assay.metrics import protocol as metrics
+from assay.metrics.protocol import Response
+from assay.operators.fourier import MaskedFourier
+from assay.operators.subsampling import nested_masks
+from assay.perturbations.protocol import Examples, stream
+from assay.records import Finding, Stop
+from assay.systems.protocol import SystemFamily
+
+
+@method("sampling")
+def sampling(check: Check, system: str, bench: Bench, x: Examples) -> UnitResult:
+    """One row per sampled fraction: `worst` with the audit's mask grown or shrunk, `average` with unrelated masks.
+
+    The grown masks contain the audited mask, the shrunk ones are contained in it. `normal` is the value at the audited
+    fraction. Source: Antun, Renna, Poon, Adcock and Hansen, PNAS 117 (2020), "stability test with respect to subsampling".
+    """
+    family, operator = bench.families[system], x.operator
+    if not isinstance(family, SystemFamily):
+        raise InputError(f"system {system!r} serves one forward model only, so its sampling cannot be changed")
+    if not isinstance(operator, MaskedFourier) or x.truth is None:
+        raise InputError("a change of sampling needs Fourier data with a known true image")
+    metric = metrics.find(check.metric)
+    masks = nested_masks(operator.mask, check.levels, axis=check.perturbation.get("axis"),
+                         generator=stream(bench.seed, check.id))
+    with torch.no_grad():
+        normal = bench.systems[system](x.inputs)
+        base = metric.compute(Response(output=normal, changed=x, normal=normal, original=x))
+        found: list[Finding] = []
+        exhibits = {}
+        for level, mask in zip(check.levels, masks, strict=True):
+            output, values = _at(mask, family, operator, x, metric)
+            others = [_at(other, family, operator, x, metric)[1] for other in _unrelated(check, bench, operator, level)]
+            stack = torch.stack(others) if others else torch.zeros(0, len(x))
+            for i, sample in enumerate(x.ids):
+                found.append(Finding(
+                    check=check.id, system=system, role=bench.roles[system], sample=sample, origin=system,
+                    origin_sample=sample, level=level, unit=check.unit, metric=metric.id, better=metric.better,
+                    normal=float(base[i]), average=float(stack[:, i].mean()) if others else None,
+                    average_low=float(stack[:, i].amin()) if others else None,
+                    average_high=float(stack[:, i].amax()) if others else None, worst=float(values[i]),
+                    size=float(mask.float().mean()), control_size=float(mask.float().mean()), controls=len(others),
+                    forward=1 + len(others), stop=Stop.EXHAUSTED))
+                if sample in bench.exhibits:
+                    name = key(system, sample, level)
+                    exhibits[f"{name}|worst:{system}"] = output[i].abs().half()
+                    exhibits[f"{name}|original"] = x.truth[i].abs().half()
+    return UnitResult(findings=tuple(found), exhibits=exhibits)
+
+
+def _at(mask: torch.Tensor, family: SystemFamily, operator: MaskedFourier, x: Examples,
+        metric: metrics.Metric) -> tuple[torch.Tensor, torch.Tensor]:
+    """Output and metric with the truth measured through another mask, without noise."""
+    other = MaskedFourier(mask=mask, centred=operator.centred, maps=operator.maps)
+    changed = x.changed(inputs=other.forward(x.truth), truth=x.truth, operator=other)  # type: ignore[arg-type]
+    output = family.bind(other)(changed.inputs)
+    return output, metric.compute(Response(output=output, changed=changed, normal=output, original=changed))
+
+
+def _unrelated(check: Check, bench: Bench, operator: MaskedFourier, level: float) -> list[torch.Tensor]:
+    """`controls` masks of the same fraction and kind that are not nested in the audited one."""
+    return [nested_masks(operator.mask, (level,), axis=check.perturbation.get("axis"), nested=False,
+                         generator=stream(bench.seed, check.id, level, draw))[0] for draw in range(check.controls)]

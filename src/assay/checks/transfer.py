@@ -1,0 +1,49 @@
+"""Transfer: the perturbation found for one image, applied to the others."""
+
+from __future__ import annotations
+
+import torch
+
+from assay.checks.check import Bench, Check, UnitResult, method
+from assay.checks.worst_case import Rung, climb_ladder, report
+from assay.perturbations import registry
+from assay.perturbations.protocol import Examples
+from assay.records import Stop
+
+
+@method("transfer")
+def transfer(check: Check, system: str, bench: Bench, x: Examples) -> UnitResult:
+    """Rows with origin_sample ≠ sample: each image under the worst perturbations of the first `sources` images.
+
+    The perturbation is shortened to each image's own ball, so its relative size is never larger. Source: PNAS 2020, SI,
+    and the systems it attacks; a perturbation that works on every image needs no knowledge of the patient.
+    """
+    count = int(check.perturbation.get("sources", 1))
+    stored = ("transfer", check.id, system, bench.seed)
+    if stored not in bench.cache:
+        source = bench.fetch(tuple(range(count)))
+        with torch.no_grad():
+            normal = bench.systems[system](source.inputs)
+        bench.cache[stored] = (source.ids, climb_ladder(check, system, bench, source, normal))
+    source_ids, rungs = bench.cache[stored]
+    findings, witnesses, exhibits = [], {}, {}
+    with torch.no_grad():
+        normal = bench.systems[system](x.inputs)
+    for j, source_id in enumerate(source_ids):
+        keep = [i for i, sample in enumerate(x.ids) if sample != source_id]
+        if not keep:
+            continue
+        targets = Examples(ids=tuple(x.ids[i] for i in keep), inputs=x.inputs[keep],
+                           truth=None if x.truth is None else x.truth[keep], operator=x.operator)
+        moved = []
+        for rung in rungs:
+            within = registry.build(check.perturbation, rung.level, targets)
+            p = rung.parameters[j: j + 1].expand(len(keep), *rung.parameters.shape[1:])
+            p = within.project(targets, p)  # type: ignore[attr-defined]  # transfer needs a convex set
+            moved.append(Rung(level=rung.level, within=within, parameters=p, harm=torch.zeros(len(keep)),
+                              stop=[Stop.BUDGET] * len(keep), flags=[[] for _ in keep], forward=1, backward=0))
+        result = report(check, system, bench, targets, normal[keep], moved, origin_samples=(source_id,) * len(keep))
+        findings += [f for f in result.findings]
+        witnesses |= {f"{k}|{source_id}": v for k, v in result.witnesses.items()}
+        exhibits |= dict(result.exhibits)
+    return UnitResult(findings=tuple(findings), witnesses=witnesses, exhibits=exhibits)

@@ -1,0 +1,273 @@
+"""The worst member of a set over a ladder of sizes, beside random members of the same size and the other systems."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from assay.arrays import InputError, per_example
+from assay.checks.check import Bench, Check, UnitResult, key, method
+from assay.metrics import protocol as metrics
+from assay.metrics.protocol import Metric, Response
+from assay.metrics.stability import gain
+from assay.perturbations import registry
+from assay.perturbations.protocol import Examples, PerturbationSet, stream
+from assay.records import Access, Finding, Flag, Stop
+from assay.searches.gradient_ascent import gradient_ascent
+from assay.searches.hill_climb import hill_climb
+from assay.searches.random_search import random_search, random_walk
+from assay.searches.result import Objective, SearchResult
+from assay.solvers.result import Iterative
+from assay.systems.metered import Metered
+
+
+@dataclass(kw_only=True)
+class Rung:
+    """One level of the ladder while it is being worked on: the worst found so far, and what it cost."""
+
+    level: float
+    within: PerturbationSet
+    parameters: Tensor
+    harm: Tensor
+    stop: list[Stop]
+    flags: list[list[Flag]]
+    forward: int
+    backward: int
+
+
+@method("worst-case")
+def worst_case(check: Check, system: str, bench: Bench, x: Examples) -> UnitResult:
+    """Search every level downwards with warm starts, carry finds upwards, then measure against controls."""
+    metric, target = metrics.find(check.metric), bench.systems[system]
+    with torch.no_grad():
+        normal = target(x.inputs)
+    rungs = climb_ladder(check, system, bench, x, normal)
+    _carry_up(rungs, lambda rung: _objective(metric, target, rung.within, x, normal))
+    return report(check, system, bench, x, normal, rungs)
+
+
+def climb_ladder(check: Check, system: str, bench: Bench, x: Examples, normal: Tensor) -> list[Rung]:
+    """The rungs from the greatest level to the least; each starts from the worst of the one above."""
+    metric, target = metrics.find(check.metric), bench.systems[system]
+    rungs: list[Rung] = []
+    for level in sorted(check.levels, reverse=True):
+        within = registry.build(check.perturbation, level, x)
+        objective = _objective(metric, target, within, x, normal, search=True)
+        generators = [stream(bench.seed, check.id, level, sample) for sample in x.ids]
+        warm = [rungs[-1].parameters] if rungs else []
+        found, flags = _search(check, target, objective, within, x, generators, warm)
+        with torch.no_grad():
+            harm = _objective(metric, target, within, x, normal)(found.parameters).double()
+        rungs.append(Rung(level=level, within=within, parameters=found.parameters, harm=harm, stop=list(found.stop),
+                          flags=flags, forward=found.forward + 1, backward=found.backward))
+    return rungs
+
+
+def _objective(metric: Metric, target: Metered, within: PerturbationSet, x: Examples, normal: Tensor, *,
+               search: bool = False) -> Objective:
+    harm = metric.search_harm if search else metric.harm
+
+    def objective(p: Tensor) -> Tensor:
+        changed = within.apply(x, p)
+        return harm(Response(output=target(changed.inputs), changed=changed, normal=normal, original=x))
+
+    return objective
+
+
+def _search(check: Check, target: Metered, objective: Objective, within: Any, x: Examples,
+            generators: list[torch.Generator], warm: list[Tensor]) -> tuple[SearchResult, list[list[Flag]]]:
+    """The search the check names; a gradient search is always checked by a query-only one, and the worst is kept."""
+    spec, none = dict(check.search), [[] for _ in x.ids]
+    kind = spec.pop("kind")
+    if kind == "places":
+        return hill_climb(objective, within, x=x, generators=generators, **spec), none
+    if kind == "random":
+        return random_search(objective, within, x=x, generators=generators, **spec), none
+    if kind != "gradient":
+        raise InputError(f"check {check.id!r}: unknown search {kind!r}; known: gradient, places, random")
+    query = int(spec.pop("query", 0))
+    if target.access < Access.GRADIENT:
+        draws = max(query, 2 * int(spec["steps"]))
+        return random_walk(objective, within, x=x, generators=generators, draws=draws), none
+    restarts = spec.pop("restarts", 1) if not warm else spec.pop("restarts", 1) - 1
+    found = gradient_ascent(objective, within, x=x, generators=generators, starts=warm, restarts=restarts, **spec)
+    return _with_query_only(found, query, objective, within, x, generators)
+
+
+def _with_query_only(found: SearchResult, query: int, objective: Objective, within: Any, x: Examples,
+                     generators: list[torch.Generator]) -> tuple[SearchResult, list[list[Flag]]]:
+    flags: list[list[Flag]] = [[] for _ in x.ids]
+    for i, stop in enumerate(found.stop):
+        if stop is Stop.ZERO_GRADIENT:
+            flags[i].append(Flag(id="zero-gradient"))
+        if stop is Stop.NON_FINITE:
+            flags[i].append(Flag(id="non-finite"))
+    if not query:
+        return found, flags
+    blind = random_walk(objective, within, x=x, generators=generators, draws=query)
+    better = blind.value > found.value
+    for i in better.nonzero().flatten().tolist():
+        flags[i].append(Flag(id="query-beats-gradient", detail=f"{float(blind.value[i]):.3g} > "
+                                                               f"{float(found.value[i]):.3g}"))
+    parameters = torch.where(per_example(better, found.parameters), blind.parameters, found.parameters)
+    return SearchResult(parameters=parameters, value=torch.maximum(blind.value, found.value), stop=found.stop,
+                        forward=found.forward + blind.forward, backward=found.backward, history=found.history), flags
+
+
+def _carry_up(rungs: list[Rung], objective: Callable[[Rung], Objective]) -> None:
+    """A member of a smaller ball is a member of the larger: a worse find below is also a find above."""
+    for above, below in zip(reversed(rungs[:-1]), reversed(rungs[1:]), strict=True):
+        if not isinstance(above.within, registry.NESTED):
+            continue
+        better = below.harm > above.harm
+        above.parameters = torch.where(per_example(better, above.parameters), below.parameters, above.parameters)
+        above.harm = torch.where(better, below.harm, above.harm)
+
+
+def report(check: Check, system: str, bench: Bench, x: Examples, normal: Tensor, rungs: list[Rung], *,
+           origin_samples: tuple[str, ...] | None = None) -> UnitResult:
+    """Rows, witnesses and pictures of a worked-out ladder: own worst, controls of the same size, other systems."""
+    findings: list[Finding] = []
+    witnesses: dict[str, Tensor] = {}
+    exhibits: dict[str, Tensor] = {}
+    others = {name: other for name, other in bench.systems.items() if name != system}
+    with torch.no_grad():
+        their_normal = {name: other(x.inputs) for name, other in others.items()}
+        for rung in rungs:
+            changed = rung.within.apply(x, rung.parameters)
+            outputs = {name: other(changed.inputs) for name, other in others.items()}
+            own = Response(output=bench.systems[system](changed.inputs), changed=changed, normal=normal, original=x)
+            findings += rows(check, system, bench, x, rung, own, origin_samples)
+            for name in others:
+                theirs = Response(output=outputs[name], changed=changed, normal=their_normal[name], original=x)
+                findings += transfer_rows(check, name, system, bench, x, rung, theirs, origin_samples)
+            order = rung.harm.argsort(descending=True)[: bench.keep].tolist()
+            for i in sorted(order):
+                witnesses[key(system, x.ids[i], rung.level)] = rung.parameters[i].clone()
+            pictures = {f"worst:{system}": own.output, f"normal:{system}": normal, "original": x.truth,
+                        "changed": _shown(changed, x)}
+            pictures |= {f"worst:{name}": output for name, output in outputs.items()}
+            pictures |= {f"normal:{name}": output for name, output in their_normal.items()}
+            _exhibit(exhibits, pictures, bench, system, x, rung)
+    return UnitResult(findings=tuple(findings), witnesses=witnesses, exhibits=exhibits)
+
+
+def rows(check: Check, system: str, bench: Bench, x: Examples, rung: Rung, own: Response,
+         origin_samples: tuple[str, ...] | None = None) -> list[Finding]:
+    """The system's own worst case on every sample, beside the random controls of the same size."""
+    metric, target = metrics.find(check.metric), bench.systems[system]
+    size = rung.within.size(x, rung.parameters)
+    base = metric.compute(Response(output=own.normal, changed=x, normal=own.normal, original=x)) \
+        if metric.has_normal else None
+    worst = metric.compute(own)
+    own_gain = gain(own.output, own.normal, own.changed.inputs, x.inputs)
+    draws, gains, extras, control_size = _controls(check, target, bench, x, rung, own.normal, size)
+    unconverged = _unconverged(target, own.changed.inputs)
+    found = []
+    for i, sample in enumerate(x.ids):
+        flags = [*rung.flags[i]]
+        if unconverged[i]:
+            flags.append(Flag(id="not-converged", detail=unconverged[i]))
+        if len(draws) and bool((metric.sign * (draws[:, i] - worst[i]) > 1e-6 * worst[i].abs()).any()):
+            flags.append(Flag(id="worst-below-control"))
+        if not bool(torch.isfinite(worst[i])):
+            flags.append(Flag(id="non-finite"))
+        extra = {f"{m}.worst": float(metrics.find(m).compute(own)[i]) for m in check.extra_metrics}
+        extra |= {f"{m}.normal": float(v[i]) for m, v in _normal_extras(check, own, x).items()}
+        extra |= {f"{m}.average": float(v[:, i].mean()) for m, v in extras.items() if len(v)}
+        found.append(Finding(
+            check=check.id, system=system, role=bench.roles[system], sample=sample, origin=system,
+            origin_sample=sample if origin_samples is None else origin_samples[i], level=rung.level,
+            unit=rung.within.unit, metric=metric.id, better=metric.better, normal=_number(base, i),
+            average=_number(draws.mean(0), i) if len(draws) else None,
+            average_low=_number(draws.amin(0), i) if len(draws) else None,
+            average_high=_number(draws.amax(0), i) if len(draws) else None, worst=_number(worst, i),
+            size=_number(size, i), control_size=_number(control_size, i), controls=len(draws),
+            gain=_number(own_gain, i), control_gain=_number(gains.mean(0), i) if len(gains) else None,
+            forward=rung.forward + len(draws), backward=rung.backward, stop=rung.stop[i], flags=tuple(flags),
+            extra={k: v for k, v in extra.items() if v == v and abs(v) != float("inf")}))
+    return found
+
+
+def transfer_rows(check: Check, name: str, origin: str, bench: Bench, x: Examples, rung: Rung, theirs: Response,
+                  origin_samples: tuple[str, ...] | None = None) -> list[Finding]:
+    """Another system under this system's worst perturbation."""
+    metric = metrics.find(check.metric)
+    base = metric.compute(Response(output=theirs.normal, changed=x, normal=theirs.normal, original=x)) \
+        if metric.has_normal else None
+    worst, size = metric.compute(theirs), rung.within.size(x, rung.parameters)
+    moved = gain(theirs.output, theirs.normal, theirs.changed.inputs, x.inputs)
+    values = {m: metrics.find(m).compute(theirs) for m in check.extra_metrics}
+    return [Finding(
+        check=check.id, system=name, role=bench.roles[name], sample=sample, origin=origin,
+        origin_sample=sample if origin_samples is None else origin_samples[i], level=rung.level, unit=rung.within.unit,
+        metric=metric.id, better=metric.better, normal=_number(base, i), average=None, average_low=None,
+        average_high=None, worst=_number(worst, i), size=_number(size, i), control_size=None, controls=0,
+        gain=_number(moved, i), forward=1, stop=rung.stop[i],
+        extra={f"{m}.worst": float(v[i]) for m, v in values.items() if bool(torch.isfinite(v[i]))})
+        for i, sample in enumerate(x.ids)]
+
+
+def _controls(check: Check, target: Metered, bench: Bench, x: Examples, rung: Rung, normal: Tensor,
+              size: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor], Tensor]:
+    """Metric and gain of random members at the worst one's size, their extra metrics, and their measured size."""
+    metric = metrics.find(check.metric)
+    generators = [stream(bench.seed, check.id, rung.level, sample, "control") for sample in x.ids]
+    values, gains, sizes = [], [], []
+    extras: dict[str, list[Tensor]] = {m: [] for m in check.extra_metrics}
+    for _ in range(check.controls):
+        p = rung.within.sample(x, generators, size)
+        changed = rung.within.apply(x, p)
+        response = Response(output=target(changed.inputs), changed=changed, normal=normal, original=x)
+        values.append(metric.compute(response))
+        gains.append(gain(response.output, normal, changed.inputs, x.inputs))
+        sizes.append(rung.within.size(x, p))
+        for m, seen in extras.items():
+            seen.append(metrics.find(m).compute(response))
+    empty = torch.zeros(0, len(x))
+    stack = {m: torch.stack(v) if v else empty for m, v in extras.items()}
+    return (torch.stack(values) if values else empty, torch.stack(gains) if gains else empty, stack,
+            torch.stack(sizes).mean(0) if sizes else torch.full((len(x),), float("nan")))
+
+
+def _normal_extras(check: Check, own: Response, x: Examples) -> dict[str, Tensor]:
+    plain = Response(output=own.normal, changed=x, normal=own.normal, original=x)
+    return {m: metrics.find(m).compute(plain) for m in check.extra_metrics if metrics.find(m).has_normal}
+
+
+def _unconverged(target: Metered, inputs: Tensor) -> list[str]:
+    """For an iterative method: the residual where the solver ran out of iterations at the worst input, else ""."""
+    if not isinstance(target.system, Iterative):
+        return [""] * len(inputs)
+    solution = target.system.solve(inputs)
+    return ["" if stop in (Stop.CONVERGED, Stop.EXHAUSTED) else f"residual {float(residual):.1e}"
+            for stop, residual in zip(solution.stops(len(inputs)), solution.residual.flatten().tolist(), strict=True)]
+
+
+def _exhibit(exhibits: dict[str, Tensor], pictures: dict[str, Tensor | None], bench: Bench, system: str, x: Examples,
+             rung: Rung) -> None:
+    for i, sample in enumerate(x.ids):
+        if sample in bench.exhibits:
+            for panel, picture in pictures.items():
+                if picture is not None and picture[i].ndim == 2:
+                    exhibits[f"{key(system, sample, rung.level)}|{panel}"] = picture[i].abs().half()
+
+
+def _shown(changed: Examples, x: Examples) -> Tensor | None:
+    """What a faithful method should show: the changed truth, or the adjoint image of changed data."""
+    if changed.truth is not None and changed.truth is not x.truth:
+        return changed.truth
+    if x.truth is not None and x.operator is not None:
+        return x.truth + x.operator.adjoint(changed.inputs - x.inputs)
+    return None
+
+
+def _number(values: Tensor | None, i: int) -> float | None:
+    if values is None:
+        return None
+    value = float(values[i])
+    return value if value == value and abs(value) != float("inf") else None

@@ -1,0 +1,1 @@
+"""Samples to audit on, and where they came from."""

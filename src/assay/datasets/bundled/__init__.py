@@ -1,0 +1,52 @@
+"""Data that ships with Assay: sixteen audited and four tuning slices of the MNI152 T1 template (see NOTICE.txt)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+LICENCE = "ICBM 152 template, (c) McConnell Brain Imaging Centre, MNI, McGill University; see NOTICE.txt"
+SETS = {"brain": "audited", "brain-tuning": "tuning"}
+
+
+@dataclass(frozen=True, eq=False)
+class BundledSlices:
+    """Axial MNI152 slices at 128×128 or averaged down to 48×48, greatest value 1."""
+
+    name: str = "brain"
+    size: int = 128
+    ids: tuple[str, ...] = field(init=False)
+    digests: Mapping[str, str] = field(init=False)
+    licence: str = LICENCE
+    _images: Tensor = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        with resources.files(__package__).joinpath("brain.npz").open("rb") as file, \
+                np.load(file, allow_pickle=False) as arrays:
+            images = torch.from_numpy(arrays[f"{SETS[self.name]}_{self.size}"].astype(np.float32) / 65535)
+            planes = arrays[f"{SETS[self.name]}_planes"].tolist()
+        object.__setattr__(self, "_images", images)
+        object.__setattr__(self, "ids", tuple(f"axial-{plane:03d}" for plane in planes))
+        object.__setattr__(self, "digests", {name: hashlib.sha256(image.numpy().tobytes()).hexdigest()
+                                             for name, image in zip(self.ids, images, strict=True)})
+
+    @property
+    def description(self) -> str:
+        return f"MNI152 T1 axial slices ({SETS[self.name]}), {self.size}×{self.size}, an average of 152 heads"
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        return {"data": f"bundled:{self.name}", "size": self.size}
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, index: int) -> Tensor:
+        return self._images[index]

@@ -1,0 +1,143 @@
+"""Samples of an inverse problem: images measured by simulation, or measured k-space sampled in retrospect."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from assay.arrays import InputError, to_complex
+from assay.operators.fourier import MaskedFourier, ifft2
+from assay.perturbations.protocol import Examples, stream
+from assay.records import DataRecord, digest_of
+
+
+class Source(Protocol):
+    """Arrays by position, with ids and digests: images (height, width) or k-space ([coils,] height, width)."""
+
+    @property
+    def ids(self) -> tuple[str, ...]: ...
+    @property
+    def digests(self) -> Mapping[str, str]: ...
+    @property
+    def licence(self) -> str: ...
+    @property
+    def description(self) -> str: ...
+    @property
+    def options(self) -> Mapping[str, Any]: ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Tensor: ...
+
+
+@runtime_checkable
+class Dataset(Protocol):
+    """What an audit runs on: a record, and samples fetched by position, so memory does not grow with their number."""
+
+    record: DataRecord
+    operator: Any
+
+    @property
+    def ids(self) -> tuple[str, ...]: ...
+
+    def fetch(self, positions: Sequence[int]) -> Examples: ...
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SimulatedMeasurements:
+    """y = A x + n of stored images, n complex Gaussian with E‖n‖² = (noise ‖A x‖)²; seeded by sample.
+
+    Simulated with the same A that reconstructs, so results are optimistic for every method; the record says so.
+    """
+
+    images: Source
+    operator: MaskedFourier
+    noise: float
+    seed: int
+    record: DataRecord
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        return self.images.ids
+
+    def fetch(self, positions: Sequence[int]) -> Examples:
+        truth = to_complex(torch.stack([self.images[i] for i in positions]))
+        ids = tuple(self.images.ids[i] for i in positions)
+        if tuple(truth.shape[1:]) != self.operator.domain:
+            raise InputError(f"sample {ids[0]!r} has shape {tuple(truth.shape[1:])}, the operator expects "
+                             f"{self.operator.domain}; crop or pad with --size")
+        y = self.operator.forward(truth)
+        noise = torch.stack([torch.randn(y.shape[1:], dtype=y.dtype, generator=stream(self.seed, "noise", sample))
+                             for sample in ids])
+        level = self.noise * torch.linalg.vector_norm(y.flatten(1), dim=1) / math.sqrt(y[0].numel())
+        y = y + noise * level.reshape(-1, *[1] * (y.ndim - 1))
+        return Examples(ids=ids, inputs=y, truth=truth, operator=self.operator)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RetrospectiveMeasurements:
+    """Fully sampled measured k-space, of which the operator keeps a part; the truth is the fully sampled image.
+
+    The truth contains the measurement's own noise. With coils it is Σ_c S̄_c F⁻¹ k_c.
+    """
+
+    kspace: Source
+    operator: MaskedFourier
+    record: DataRecord
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        return self.kspace.ids
+
+    def fetch(self, positions: Sequence[int]) -> Examples:
+        k = torch.stack([self.kspace[i] for i in positions])
+        coils = ifft2(k, centred=self.operator.centred)
+        if self.operator.maps is None and coils.ndim != 3:
+            raise InputError("multi-coil k-space needs an operator with sensitivity maps")
+        truth = coils if self.operator.maps is None else (self.operator.maps.conj() * coils).sum(1)
+        y = k.flatten(-2)[..., self.operator.mask.flatten()]
+        return Examples(ids=tuple(self.kspace.ids[i] for i in positions), inputs=y, truth=truth, operator=self.operator)
+
+
+def describe(operator: MaskedFourier) -> str:
+    """One line for the record: kind, share, coils, digest of the mask."""
+    coils = "" if operator.maps is None else f", {operator.maps.shape[0]} coils"
+    digest = hashlib.sha256(operator.mask.numpy().tobytes()).hexdigest()[:12]
+    height, width = operator.domain
+    return f"{operator.name} {height}×{width}, {operator.fraction:.1%} sampled{coils}, mask sha256 {digest}"
+
+
+def simulate(images: Source, operator: MaskedFourier, *, noise: float = 0.01, seed: int = 0,
+             options: Mapping[str, Any] | None = None) -> SimulatedMeasurements:
+    """The data set of images measured through the operator, marked simulated.
+
+    `noise` is relative: E‖n‖ = noise · ‖A x‖.
+    """
+    if not 0 <= noise < 1:
+        raise InputError(f"noise is a share of ‖y‖ and must be in [0, 1), got {noise}")
+    record = _record(images, operator, simulated=True, noise=noise, options=options or {}, extra=(noise, seed))
+    return SimulatedMeasurements(images=images, operator=operator, noise=noise, seed=seed, record=record)
+
+
+def retrospective(kspace: Source, operator: MaskedFourier, *,
+                  options: Mapping[str, Any] | None = None) -> RetrospectiveMeasurements:
+    """The data set of measured k-space, sampled in retrospect, marked measured."""
+    record = _record(kspace, operator, simulated=False, noise=None, options=options or {}, extra=())
+    return RetrospectiveMeasurements(kspace=kspace, operator=operator, record=record)
+
+
+def _record(source: Source, operator: MaskedFourier, *, simulated: bool, noise: float | None,
+            options: Mapping[str, Any], extra: tuple[float, ...]) -> DataRecord:
+    if len(source.ids) == 0:
+        raise InputError(f"{source.description}: no samples; nothing can be audited")
+    mask = hashlib.sha256(operator.mask.numpy().tobytes()).hexdigest()
+    digest = digest_of({"samples": dict(source.digests), "mask": mask, "extra": list(extra)})
+    return DataRecord(id=str(options.get("data", source.description)), digest=digest, n=len(source.ids),
+                      licence=source.licence, simulated=simulated, description=source.description,
+                      operator=describe(operator), noise=noise, samples=dict(source.digests), options=dict(options))

@@ -1,0 +1,1 @@
+"""Per-example numbers from a system's response: each declares unit, range and which direction is worse."""

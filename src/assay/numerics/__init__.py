@@ -1,0 +1,1 @@
+"""Tensors in, tensors out: norms, projections, proximal maps, intervals. A source per formula, no state."""

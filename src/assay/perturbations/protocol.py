@@ -1,0 +1,83 @@
+"""Examples (what a system is given and what it should return) and the sets of changes a search may choose from."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from assay.arrays import PerExample
+from assay.operators.protocol import LinearOperator
+
+
+@dataclass(frozen=True, kw_only=True)
+class Examples:
+    """A batch: inputs (batch, …) for the system, the truth a faithful system returns, and the forward model if any.
+
+    `truth` is None where nobody knows it (measured, natively undersampled data).
+    """
+
+    ids: tuple[str, ...]
+    inputs: Tensor
+    truth: Tensor | None = None
+    operator: LinearOperator | None = None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def changed(self, *, inputs: Tensor, truth: Tensor | None, operator: LinearOperator | None = None) -> Examples:
+        return replace(self, inputs=inputs, truth=truth, operator=operator or self.operator)
+
+    def to(self, *, double: bool) -> Examples:
+        """The same examples in double (or single) precision."""
+        def cast(x: Tensor) -> Tensor:
+            kinds = (torch.complex128, torch.float64) if double else (torch.complex64, torch.float32)
+            return x.to(kinds[0] if x.is_complex() else kinds[1])
+        return replace(self, inputs=cast(self.inputs), truth=None if self.truth is None else cast(self.truth))
+
+
+@runtime_checkable
+class PerturbationSet(Protocol):
+    """The members p that a search may choose, for each example of x.
+
+    `apply` gives the changed examples: inputs, and truth where the change is part of what should be seen. `project` is
+    the nearest member; a set without one names another way to move (`neighbours`, `members`). Sizes are in `unit`.
+    """
+
+    unit: str
+
+    def zero(self, x: Examples) -> Tensor: ...
+
+    def apply(self, x: Examples, p: Tensor) -> Examples: ...
+
+    def sample(self, x: Examples, generators: Sequence[torch.Generator], size: PerExample | None = None) -> Tensor: ...
+
+    def size(self, x: Examples, p: Tensor) -> PerExample: ...
+
+
+@runtime_checkable
+class ConvexSet(PerturbationSet, Protocol):
+    """A set with a nearest point and a steepest direction: what a gradient search needs."""
+
+    def project(self, x: Examples, p: Tensor) -> Tensor: ...
+
+    def steepest(self, x: Examples, gradient: Tensor) -> Tensor:
+        """The direction of greatest increase whose size is that of the whole set: a full step of a linear search."""
+        ...
+
+    def resized(self, radius: float) -> ConvexSet: ...
+
+
+def stream(*parts: object) -> torch.Generator:
+    """A generator seeded by the words given: equal words, equal numbers, whatever the batch, order or process.
+
+    >>> float(torch.rand(1, generator=stream(1, "a"))) == float(torch.rand(1, generator=stream(1, "a")))
+    True
+    """
+    text = "\x1f".join(str(part) for part in parts)
+    seed = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+    return torch.Generator().manual_seed(seed)

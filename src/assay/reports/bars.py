@@ -1,0 +1,35 @@
+"""The four bars that tell the story: normal, average of random changes, worst found, the established method's worst."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from assay.records import Finding
+from assay.reports import figures
+from assay.reports.comparison import Comparison, Estimate, mean_estimate, rows_of, worst_estimate
+from assay.reports.wording import is_fraction
+
+
+def bars(row: Comparison, findings: Sequence[Finding]) -> list[tuple[str, str, Estimate]]:
+    """The four bars (words, style, estimate): normal, average, worst found, the established method's worst."""
+    own = rows_of(findings, row.audited)
+    listed = [("Normal input", "normal", mean_estimate(f.normal for f in own)),
+              ("Average of random changes", "average", mean_estimate(f.average for f in own)),
+              ("Worst case found", "worst", worst_estimate(row.audited))]
+    if row.established is not None:
+        listed.append((f"{row.established.system}: its own worst case", "own", worst_estimate(row.established)))
+    return listed
+
+
+def bar_range(row: Comparison, estimates: Sequence[Estimate]) -> tuple[float, float]:
+    """The fixed scale of a metric: the profile's `range`, else 0–50 % for errors and 0–100 % for other fractions.
+
+    Fixed, so that two labels can be laid side by side; at a relative error of 50 % nothing of use is left of an image.
+    Metrics without natural bounds get the next round number above what was measured.
+    """
+    if declared := row.check.get("range"):
+        return float(declared[0]), float(declared[1])
+    if is_fraction(row.unit):
+        return (0.0, 0.5) if "error" in row.metric.lower() else (0.0, 1.0)
+    top = max((v for e in estimates for v in (e.value, e.high) if v is not None), default=1.0)
+    return 0.0, figures.ticks(0.0, top)[-1]

@@ -1,0 +1,92 @@
+"""The curve of error against size of change: worst, average band, and the established method's two columns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from assay.records import Finding
+from assay.reports.comparison import same_level
+from assay.reports.figures import Chart, Series
+from assay.reports.wording import amount
+
+Value = Callable[[Finding], float | None]
+
+
+def ladder_charts(check: Mapping[str, Any], findings: Sequence[Finding], system: str,
+                  established: str | None) -> list[Chart]:
+    """Charts of one check for one audited system: its metric, and PSNR where it was measured; none for a single level."""
+    rows = [f for f in findings if f.check == check["id"] and f.level is not None]
+    levels = sorted({float(f"{f.level:.6g}") for f in rows if f.level is not None})
+    if len(levels) < 2:
+        return []
+    unit, size_unit = str(check.get("metric_unit", "")), str(check.get("unit", ""))
+    metric = str(check.get("metric_name") or rows[0].metric)
+    charts = [_chart(check, rows, levels, (system, established), f"{metric}", unit, size_unit,
+                     lambda which: lambda f: getattr(f, which))]
+    if any("psnr.worst" in f.extra for f in rows):
+        charts.append(_chart(check, rows, levels, (system, established), "PSNR (higher is better)", "dB", size_unit,
+                             lambda which: lambda f: f.extra.get(f"psnr.{which}")))
+    return [chart for chart in charts if chart.series]
+
+
+def _chart(check: Mapping[str, Any], rows: Sequence[Finding], levels: Sequence[float],
+           systems: tuple[str, str | None], name: str, unit: str, size_unit: str,
+           field: Callable[[str], Value]) -> Chart:
+    system, established = systems
+    no_change = [(0.0, y)] if not _is_sampling(check) and (y := _mean(_own(rows, system), field("normal"))) is not None \
+        else []
+    series = [_series(f"{system}: worst case found", "worst", levels, _own(rows, system), field("worst"), no_change),
+              _average(f"{system}: random changes", levels, _own(rows, system), field, no_change, unit != "dB")]
+    if established:
+        start = [(0.0, y)] if no_change and (y := _mean(_own(rows, established), field("normal"))) is not None else []
+        series += [_series(f"{established}: its own worst case", "own", levels, _own(rows, established),
+                           field("worst"), start),
+                   _series(f"{established}: under {system}’s change", "transfer", levels,
+                           _under(rows, established, system), field("worst"), start)]
+    kept = tuple(s for s in series if len(s.points) > 1)
+    label = str(check.get("level_name") or ("share of the data sampled" if _is_sampling(check)
+                                            else f"size of the change ({size_unit})"))
+    return Chart(title=f"{check.get('title', check['id'])}: {name}", x_label=label, y_label=name, series=kept,
+                 x_text=lambda x: amount(x, size_unit), y_text=lambda y: amount(y, unit, digits=3),
+                 from_zero=unit != "dB")
+
+
+def _is_sampling(check: Mapping[str, Any]) -> bool:
+    """A change of sampling has no size: its level is the share of the data sampled."""
+    return str(check["id"]) == "sampling" or "sampled" in str(check.get("unit", ""))
+
+
+def _own(rows: Iterable[Finding], system: str) -> list[Finding]:
+    return [f for f in rows if f.system == system and f.origin == system]
+
+
+def _under(rows: Iterable[Finding], system: str, origin: str) -> list[Finding]:
+    return [f for f in rows if f.system == system and f.origin == origin]
+
+
+def _mean(rows: Iterable[Finding], value: Value) -> float | None:
+    known = [v for f in rows if (v := value(f)) is not None]
+    return sum(known) / len(known) if known else None
+
+
+def _at(rows: Iterable[Finding], level: float) -> list[Finding]:
+    return [f for f in rows if same_level(f.level, level)]
+
+
+def _series(name: str, style: str, levels: Sequence[float], rows: Sequence[Finding], value: Value,
+            start: Sequence[tuple[float, float]]) -> Series:
+    points = [(level, y) for level in levels if (y := _mean(_at(rows, level), value)) is not None]
+    return Series(name=name, style=style, points=(*start, *points) if points else ())
+
+
+def _average(name: str, levels: Sequence[float], rows: Sequence[Finding], field: Callable[[str], Value],
+             start: Sequence[tuple[float, float]], banded: bool) -> Series:
+    line = _series(name, "average", levels, rows, field("average"), start)
+    band = []
+    for level in levels if banded else ():
+        low, high = (_mean(_at(rows, level), field(f"average_{end}")) for end in ("low", "high"))
+        if low is not None and high is not None:
+            band.append((level, low, high))
+    return Series(name=name, style="average", points=line.points, band=tuple([(x, y, y) for x, y in start] + band)
+                  if band else ())

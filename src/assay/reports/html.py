@@ -1,0 +1,120 @@
+"""The report: one HTML file without scripts, fonts, links or pictures from anywhere else, at most 5 MB."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from assay.records import Finding, Verdict
+from assay.reports import figures
+from assay.reports.bars import bar_range, bars
+from assay.reports.comparison import Comparison, Folder, compare, is_complete
+from assay.reports.curves import ladder_charts
+from assay.reports.headline import headline, noun
+from assay.reports.panels import BUDGET, galleries
+from assay.reports.wording import amount, plain_change, printable, significant, span
+
+LIMIT = 5_000_000   # bytes
+
+
+def write_report(folder: Folder, verdicts: Sequence[Verdict], path: Path) -> Path:
+    """Write the self-contained report to `path` (aside, then renamed) and return the path.
+
+    Raises ValueError if the report would exceed 5 MB even without pictures.
+    """
+    for budget in (BUDGET, BUDGET // 4, 0):
+        text = render(folder, verdicts, budget=budget).encode()
+        if len(text) <= LIMIT:
+            aside = path.with_name(path.name + ".part")
+            aside.write_bytes(text)
+            os.replace(aside, path)
+            return path
+    raise ValueError(f"{path.name}: {len(text)} bytes without any picture, more than {LIMIT}; audit fewer samples at once")
+
+
+def render(folder: Folder, verdicts: Sequence[Verdict], *, budget: int = BUDGET) -> str:
+    """The report as text; `budget` bounds the characters spent on pictures."""
+    findings = list(folder.findings())
+    profile = folder.header["profile"]
+    rows = compare(verdicts, profile)
+    top = headline(folder, verdicts, findings=findings)
+    shown, refused = galleries(folder, findings, verdicts, budget=budget)
+    template = _environment().from_string(_text("report.html.j2"))
+    return template.render(
+        style=Markup(_text("report.css")), header=folder.header, profile=profile, top=top, complete=is_complete(folder),
+        done=folder.done, skipped=folder.skipped, rows=rows, bars=bars(top.on, findings) if top.on else [],
+        charts=_charts(rows, findings), galleries=shown, refused=refused, flags=_flags(verdicts, findings),
+        stops=_stops(findings), manifest=folder.manifest_digest, noun=noun(profile), change=plain_change,
+        others=[v for v in verdicts if v.role == "established"],
+        established={v.system for v in verdicts if v.role == "established"})
+
+
+def _charts(rows: Sequence[Comparison], findings: Sequence[Finding]) -> list[dict[str, Any]]:
+    found = []
+    for row in rows:
+        charts = ladder_charts(row.check, findings, row.audited.system,
+                               row.established.system if row.established else None)
+        if charts:
+            found.append({"row": row, "charts": [_drawn(chart) for chart in charts]})
+    return found
+
+
+def _drawn(chart: figures.Chart) -> dict[str, Any]:
+    head, body = figures.table(chart)
+    return {"chart": chart, "svg": Markup(figures.line_chart(chart)), "head": head, "body": body}
+
+
+def _flags(verdicts: Sequence[Verdict], findings: Sequence[Finding]) -> list[dict[str, Any]]:
+    """Every flag once per check and system, with how many rows carry it and the first detail."""
+    seen: dict[tuple[str, str, str], dict[str, Any]] = {}
+    for source in (*findings, *verdicts):
+        for flag in source.flags:
+            entry = seen.setdefault((flag.id, source.check, source.system), {
+                "id": flag.id, "check": source.check, "system": source.system, "detail": flag.detail, "count": 0})
+            entry["detail"] = entry["detail"] or flag.detail
+            entry["count"] += isinstance(source, Finding)
+    return [seen[key] for key in sorted(seen)]
+
+
+def _stops(findings: Sequence[Finding]) -> list[tuple[str, str, int]]:
+    """Why the searches stopped: reason, sentence, how many."""
+    counts: dict[Any, int] = {}
+    for finding in findings:
+        counts[finding.stop] = counts.get(finding.stop, 0) + 1
+    return [(stop.value, stop.sentence, n) for stop, n in sorted(counts.items(), key=lambda item: -item[1])]
+
+
+@functools.cache
+def _text(name: str) -> str:
+    return files("assay.reports").joinpath("templates", name).read_text(encoding="utf-8")
+
+
+def _scaled(value: float | None, scale: tuple[float, float]) -> float:
+    """Position on the bar's scale in percent, clipped to it."""
+    if value is None:
+        return 0.0
+    return min(max(100 * (value - scale[0]) / (scale[1] - scale[0]), 0.0), 100.0)
+
+
+def _settings(value: Mapping[str, Any]) -> str:
+    return ", ".join(f"{k} = {v}" for k, v in sorted(value.items()) if v not in (None, "", {}, []))
+
+
+@functools.cache
+def _environment() -> Environment:
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {"amount": amount, "span": span, "printable": printable, "significant": significant,
+                            "settings": _settings}
+    environment.globals |= {"scaled": _scaled, "bar_range": bar_range,
+                            "legend_key": lambda style: Markup(figures.legend_key(style))}
+    # Names come from users' files: whatever is printed has its control characters written out first.
+    environment.finalize = lambda value: value if isinstance(value, Markup) else (
+        printable(value) if isinstance(value, str) else value)
+    return environment

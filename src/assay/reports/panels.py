@@ -1,0 +1,211 @@
+"""The picture rows of the report: original, original + change, the audited system's image, the established method's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from assay.records import Finding
+from assay.reports.comparison import Folder, compare, same_level
+from assay.reports.pictures import data_uri
+from assay.reports.wording import MISSING, amount, significant
+
+BUDGET = 3_600_000      # characters of pictures in one report, which leaves room for the rest under 5 MB
+SIZES = 4               # sizes of change shown per ladder
+
+Arrays = Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Panel:
+    """One picture with what is printed under it."""
+
+    title: str
+    uri: str
+    lines: tuple[str, ...]
+    alt: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Strip:
+    """Pictures of one sample at one size of change, all under one grey window; differences under another."""
+
+    title: str
+    panels: tuple[Panel, ...]
+    differences: tuple[Panel, ...]
+    window: str
+    difference_window: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gallery:
+    """The strips of one check: the same sample at several sizes, then the worst and the best case."""
+
+    check: Mapping[str, Any]
+    sizes: tuple[Strip, ...]
+    cases: tuple[Strip, ...]
+
+
+@dataclass
+class _Purse:
+    """Counts the characters that pictures take, so that the report stays small."""
+
+    left: int
+    refused: int = 0
+    seen: set[tuple[str, str, str, float | None]] = field(default_factory=set)
+
+    def pays(self, strip: Strip) -> bool:
+        cost = sum(len(panel.uri) for panel in strip.panels + strip.differences)
+        if cost > self.left:
+            self.refused += 1
+            return False
+        self.left -= cost
+        return True
+
+
+@dataclass(frozen=True, kw_only=True)
+class _View:
+    """What the strips of one check are drawn from."""
+
+    check: Mapping[str, Any]
+    arrays: Arrays
+    rows: Sequence[Finding]
+    audited: str
+    established: str | None
+
+
+def galleries(folder: Folder, findings: Sequence[Finding], verdicts: Sequence[Any], *,
+              budget: int = BUDGET) -> tuple[list[Gallery], int]:
+    """The galleries of every check that stored pictures, and how many strips were left out to keep the file small."""
+    profile = folder.header["profile"]
+    pairs = {(row.audited.check, row.audited.system): row for row in compare(verdicts, profile)}
+    order = {str(check["id"]): i for i, check in enumerate(profile["checks"])}
+    purse, found = _Purse(left=budget), []
+    stored = sorted(folder.exhibits(), key=lambda item: order.get(item[0], len(order)))
+    for identity, arrays in stored:
+        for (check, system), row in pairs.items():
+            if check == identity:
+                view = _View(check=row.check, arrays=arrays, rows=[f for f in findings if f.check == check],
+                             audited=system, established=row.established.system if row.established else None)
+                gallery = _gallery(view, row.audited.level, purse)
+                if gallery.sizes or gallery.cases:
+                    found.append(gallery)
+    return found, purse.refused
+
+
+def _gallery(view: _View, level: float | None, purse: _Purse) -> Gallery:
+    own = [f for f in view.rows if f.system == f.origin == view.audited and _panel(view, f, "changed") is not None]
+    at_level = [f for f in own if same_level(f.level, level)] or own
+    if not at_level:
+        return Gallery(check=view.check, sizes=(), cases=())
+    ranked = sorted(at_level, key=_harm)
+    worst, best = ranked[-1], ranked[0]
+    ladder = sorted((f for f in own if f.sample == worst.sample), key=lambda f: f.level or 0.0)
+    sizes = [_strip(view, f, f"{f.sample}, {_size_text(view, f)}") for f in _spread(ladder, worst)]
+    cases = []
+    if len(ladder) < 2:
+        cases.append(_strip(view, worst, f"Worst case: {worst.sample}"))
+    if other := _own_worst(view, worst):
+        cases.append(_strip(view, other, f"{worst.sample} under {view.established}’s own worst case"))
+    if best is not worst:
+        cases.append(_strip(view, best, f"Best case: {best.sample}"))
+    return Gallery(check=view.check, sizes=tuple(s for s in sizes if purse.pays(s)) if len(ladder) > 1 else (),
+                   cases=tuple(s for s in cases if purse.pays(s)))
+
+
+def _spread(ladder: Sequence[Finding], worst: Finding) -> list[Finding]:
+    """At most SIZES rows of the ladder, evenly chosen, always with the one the verdict rests on."""
+    if len(ladder) <= SIZES:
+        return list(ladder)
+    chosen = {round(i) for i in np.linspace(0, len(ladder) - 1, SIZES)}
+    place = next(i for i, f in enumerate(ladder) if f is worst)
+    if place not in chosen:
+        chosen.remove(min(chosen - {0, len(ladder) - 1}, key=lambda i: abs(i - place)))
+        chosen.add(place)
+    return [ladder[i] for i in sorted(chosen)]
+
+
+def _harm(row: Finding) -> float:
+    """How much worse than without change, in the metric's own direction."""
+    if row.worst is None:
+        return float("-inf")
+    sign = 1.0 if row.better == "lower" else -1.0
+    return sign * (row.worst - (row.normal or 0.0))
+
+
+def _own_worst(view: _View, row: Finding) -> Finding | None:
+    if view.established is None:
+        return None
+    return next((f for f in view.rows if f.system == f.origin == view.established and f.sample == row.sample
+                 and same_level(f.level, row.level) and _panel(view, f, "changed") is not None), None)
+
+
+def _panel(view: _View, row: Finding, name: str) -> NDArray[Any] | None:
+    """The stored picture of a finding's origin and sample, or None."""
+    level = "" if row.level is None else f"{row.level:.6g}"
+    keys = [f"{row.origin}|{row.sample}|{level}|{name}"]
+    keys += [f"{row.origin}|{row.sample}|{word}|{name}" for word in ("none", "None") if row.level is None]
+    return next((view.arrays[key] for key in keys if key in view.arrays), None)
+
+
+def _size_text(view: _View, row: Finding) -> str:
+    level = amount(row.level, str(view.check.get("unit", "")))
+    return f"{level} of the data" if str(view.check["id"]) == "sampling" else f"change of {level}"
+
+
+def _strip(view: _View, row: Finding, title: str) -> Strip:
+    systems = [s for s in (view.audited, view.established) if s is not None]
+    pictures: list[tuple[str, NDArray[Any] | None, tuple[str, ...]]] = [
+        ("Original", _panel(view, row, "original"), ("truth",)),
+        ("Original + change", _panel(view, row, "changed"), (_norm_text(row),)),
+    ]
+    pictures += [(system, _panel(view, row, f"worst:{system}"), _numbers(view, row, system)) for system in systems]
+    shown = [(name, image, lines) for name, image, lines in pictures if image is not None]
+    truth = shown[0][1]
+    high = float(np.nanmax(truth)) if truth.size else 1.0
+    outline = _panel(view, row, "detail")
+    panels = tuple(Panel(title=name, uri=data_uri(image, low=0.0, high=high, outline=outline), lines=lines,
+                         alt=f"{name}, {row.sample}: {'; '.join(lines)}") for name, image, lines in shown)
+    differences, top = _differences(view, row, systems)
+    return Strip(title=title, panels=panels, differences=differences, window=f"0 to {significant(high, 3)}",
+                 difference_window=f"0 to {significant(top, 2)}")
+
+
+def _differences(view: _View, row: Finding, systems: Sequence[str]) -> tuple[tuple[Panel, ...], float]:
+    """|changed − original|, and |output − what a faithful method returns| of each system, under one window."""
+    original, changed = _panel(view, row, "original"), _panel(view, row, "changed")
+    if original is None or changed is None or original.shape != changed.shape:
+        return (), 0.0
+    images = [("The change itself", np.abs(changed - original))]
+    for system in systems:
+        output = _panel(view, row, f"worst:{system}")
+        if output is not None and output.shape == changed.shape:
+            images.append((f"{system}: error", np.abs(output - changed)))
+    top = max(float(np.nanmax(image)) for _, image in images) or 1.0
+    return tuple(Panel(title=name, uri=data_uri(image, low=0.0, high=top), lines=(),
+                       alt=f"{name}, {row.sample}, difference image") for name, image in images), top
+
+
+def _norm_text(row: Finding) -> str:
+    if row.size is None:
+        return "size of the change: not applicable"
+    return f"size of the change: {amount(row.size, row.unit)} ({row.unit})"
+
+
+def _numbers(view: _View, row: Finding, system: str) -> tuple[str, ...]:
+    match = next((f for f in view.rows if f.system == system and f.origin == row.origin and f.sample == row.sample
+                  and f.origin_sample == row.origin_sample and same_level(f.level, row.level)), None)
+    if match is None:
+        return (MISSING,)
+    name = str(view.check.get("metric_name") or match.metric)
+    unit = str(view.check.get("metric_unit", ""))
+    lines = [f"{name}: {amount(match.worst, unit)} (normally {amount(match.normal, unit)})"]
+    if match.gain is not None:
+        lines.append(f"gain: {significant(match.gain)}")
+    if "psnr.worst" in match.extra:
+        lines.append(f"PSNR: {significant(match.extra['psnr.worst'], 3)} dB")
+    return tuple(lines)

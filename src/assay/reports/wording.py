@@ -1,0 +1,116 @@
+"""Numbers and names as a reader sees them: two significant digits, percentages, and nothing that can deceive the eye."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from typing import Any
+
+SENTENCE_LIMIT = 180    # characters; longer sentences are not read on a label
+NAME_LIMIT = 40
+MISSING = "not measured"
+
+_FRACTIONS = ("fraction", "relative", "share", "proportion", "sampled")   # units whose numbers are shown as percentages
+
+
+def printable(text: str) -> str:
+    r"""The text with every control, formatting and surrogate character written out, so that no name can hide or reorder.
+
+    Unicode general categories Cc, Cf, Co, Cs and the line separators Zl, Zp are replaced by their code.
+
+    >>> printable("a\x1b[31m\u202eb")
+    'a\\x1b[31m\\u202eb'
+    """
+    hidden = {"Cc", "Cf", "Co", "Cs", "Zl", "Zp"}
+    return "".join(c.encode("unicode_escape").decode() if unicodedata.category(c) in hidden else c for c in text)
+
+
+def shortened(name: str, limit: int = NAME_LIMIT) -> str:
+    """A printable name of at most `limit` characters; what is cut is replaced by an ellipsis.
+
+    >>> shortened("total variation", 8)
+    'total v…'
+    """
+    name = printable(name)
+    return name if len(name) <= limit else name[:limit - 1] + "…"
+
+
+def significant(value: float, digits: int = 2) -> str:
+    """The number to so many significant digits, without exponent between 1e-4 and 1e6.
+
+    >>> significant(0.01234), significant(25.29), significant(1234.0), significant(0.0), significant(1.0)
+    ('0.012', '25', '1200', '0', '1')
+    """
+    rounded = float(f"{value:.{digits - 1}e}")
+    if rounded != 0 and not 1e-4 <= abs(rounded) < 1e6:
+        return f"{rounded:.{digits - 1}e}"
+    text = f"{rounded:.10f}".rstrip("0").rstrip(".")
+    return "0" if text in ("-0", "") else text
+
+
+def is_fraction(unit: str) -> bool:
+    """Whether numbers in this unit are fractions, shown as percentages.
+
+    >>> is_fraction("relative ℓ2"), is_fraction("dB")
+    (True, False)
+    """
+    return unit.strip().lower().startswith(_FRACTIONS)
+
+
+def amount(value: float | None, unit: str = "", *, digits: int = 2) -> str:
+    """A value with its unit: fractions as percentages, missing numbers as words and never as zero.
+
+    >>> amount(0.1734, "fraction"), amount(5.449, "×"), amount(25.3, "dB"), amount(None)
+    ('17 %', '5.4 ×', '25 dB', 'not measured')
+    """
+    if value is None:
+        return MISSING
+    if is_fraction(unit):
+        return f"{significant(100 * value, digits)} %"
+    return f"{significant(value, digits)} {unit}".strip()
+
+
+def span(low: float | None, high: float | None, unit: str = "", *, digits: int = 2) -> str:
+    """An interval in the unit of its value, or nothing where there is none.
+
+    >>> span(0.152, 0.197, "fraction"), span(None, None)
+    ('15–20', '')
+    """
+    if low is None or high is None:
+        return ""
+    scale = 100.0 if is_fraction(unit) else 1.0
+    return f"{significant(scale * low, digits)}–{significant(scale * high, digits)}"
+
+
+def plain_change(check: Mapping[str, Any], level: float | None) -> str:
+    """The size of the change in words a lay reader can picture: the check's `plain` text with its level filled in.
+
+    The text comes from a profile, so only the one placeholder is replaced and no format code is run.
+
+    >>> plain_change({"plain": "a change of {level:.0%} of the measured signal", "unit": "relative ℓ2"}, 0.005)
+    'a change of 0.5 % of the measured signal'
+    """
+    text = str(check.get("plain") or f"a change of {{level}} ({check.get('unit', '')})")
+    if level is None:
+        return re.sub(r"\s*(of\s+)?\{level[^}]*\}", "", text)
+    return re.sub(r"\{level[^}]*\}", amount(level, str(check.get("unit", ""))), text)
+
+
+def sentence(*candidates: str, limit: int = SENTENCE_LIMIT) -> str:
+    """The first candidate that fits, with a capital first letter; the last one is cut if none fits.
+
+    >>> sentence("a very long one.", "short.", limit=10)
+    'Short.'
+    """
+    chosen = next((text for text in candidates if len(text) <= limit), shortened(candidates[-1], limit))
+    return chosen[:1].upper() + chosen[1:]
+
+
+def counted(n: int, noun: str) -> str:
+    """A count with its noun.
+
+    >>> counted(1, "images"), counted(3, "images")
+    ('1 image', '3 images')
+    """
+    return f"{n} {noun.removesuffix('s') if n == 1 else noun}"

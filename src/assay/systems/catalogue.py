@@ -1,0 +1,207 @@
+"""Systems by name: `deep-cascade`, `total-variation`, `module:factory`. Loading returns the system and its record."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from assay.arrays import InputError
+from assay.records import Role, SystemRecord, digest_of
+from assay.systems import classical
+from assay.systems.digest import file_digest, root_digest
+from assay.systems.function import FunctionSystem
+from assay.systems.literature.automap import Automap
+from assay.systems.literature.deep_cascade import DeepCascade, from_author
+from assay.systems.literature.unet import UNet
+from assay.systems.protocol import System, SystemFamily
+from assay.systems.torch import OperatorNetwork, TorchSystem
+
+WEIGHTS = resources.files("assay.systems.literature") / "weights"
+State = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loaded:
+    """A system (or a family of systems, one per forward model) beside the record that identifies it."""
+
+    system: System | SystemFamily
+    record: SystemRecord
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network:
+    """A network of the literature: how its module is made from its weights."""
+
+    build: Callable[[State], nn.Module]
+    weights: str
+    description: str
+
+
+def _automap(state: State) -> nn.Module:
+    hidden, inputs = state["first.weight"].shape
+    return Automap(samples=inputs // 2, hidden=hidden, size=round(state["second.weight"].shape[0] ** 0.5))
+
+
+NETWORKS: dict[str, Network] = {
+    "deep-cascade": Network(build=lambda state: DeepCascade(), weights="deep_cascade.safetensors",
+                            description="Deep cascade D5-C5 (Schlemper et al. 2018), trained on MNI152 slices"),
+    "deep-cascade-jitter": Network(
+        build=lambda state: DeepCascade(), weights="deep_cascade_jitter.safetensors",
+        description="Deep cascade D5-C5 trained with jitter up to 8 % (Genzel, Macdonald and März 2023)"),
+    "unet": Network(build=lambda state: UNet(), weights="unet.safetensors",
+                    description="U-Net from the zero-filled image, without data consistency"),
+    "automap": Network(build=_automap, weights="automap.safetensors",
+                       description="AUTOMAP 48×48 (Zhu et al. 2018), 60 % variable density, one fixed mask"),
+}
+CLASSICAL: dict[str, Callable[..., SystemFamily]] = {
+    "total-variation": classical.TotalVariation,
+    "wavelet": classical.WaveletL1,
+    "tikhonov": classical.Tikhonov,
+    "zero-filled": classical.ZeroFilled,
+}
+
+
+def names() -> tuple[str, ...]:
+    """The systems that come with Assay."""
+    return (*NETWORKS, *CLASSICAL)
+
+
+def load(spec: str, *, role: Role, weights: Path | None = None, options: Mapping[str, Any] | None = None) -> Loaded:
+    """The system a user names: a built-in network or method, or `module:factory` of their own.
+
+    Raises `InputError` naming what exists, the file that is missing, or the weight whose shape is wrong.
+    """
+    options = dict(options or {})
+    if spec in NETWORKS:
+        return _network(spec, role, weights)
+    if spec in CLASSICAL:
+        return _classical(spec, role, options)
+    if ":" in spec:
+        return _factory(spec, role, options)
+    raise InputError(f"unknown system {spec!r}; known: {', '.join(names())}, or your own as module:factory")
+
+
+def adopt(system: Any, *, role: Role, name: str | None = None) -> Loaded:
+    """A user's object as a system: a torch module, a system or family, or any callable."""
+    if isinstance(system, Loaded):
+        return system
+    if isinstance(system, nn.Module):
+        system = TorchSystem(system, name=name or type(system).__name__)
+    elif not isinstance(system, (SystemFamily, System)):
+        if not callable(system):
+            raise InputError(f"{system!r} is not a system: it must be callable, or have bind(operator)")
+        system = FunctionSystem(system, name=name or getattr(system, "__name__", "function"))
+    settings = dict(getattr(system, "settings", {}))
+    module = getattr(system, "module", None)
+    digest = _module_digest(module) if isinstance(module, nn.Module) else digest_of(
+        {"name": system.name, "settings": settings})
+    return Loaded(system=system, record=SystemRecord(
+        name=name or system.name, role=role, kind=system.kind, description=(system.__doc__ or "").split("\n")[0],
+        digest=digest, access=int(system.access), loader="", options={}))
+
+
+def _module_digest(module: nn.Module) -> str:
+    """Digest of a module in memory: of its state, tensor by tensor in name order."""
+    import hashlib
+
+    files = {}
+    for name, value in module.state_dict().items():
+        data = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8) if value.numel() else value
+        files[name] = hashlib.sha256(f"{value.dtype}{tuple(value.shape)}".encode() + data.numpy().tobytes()).hexdigest()
+    return root_digest(files)
+
+
+def _network(spec: str, role: Role, weights: Path | None) -> Loaded:
+    network = NETWORKS[spec]
+    path = weights if weights is not None else Path(str(WEIGHTS / network.weights))
+    state, facts = read_weights(path)
+    module = network.build(state)
+    fill(module, state, path)
+    files = {path.name: file_digest(path)}
+    system = OperatorNetwork(module, name=spec, settings={"weights": path.name, **facts})
+    options = {} if weights is None else {"weights": str(weights)}
+    description = network.description if weights is None else f"{network.description.split(',')[0]}, weights {path.name}"
+    return Loaded(system=system, record=SystemRecord(
+        name=spec, role=role, kind="network", description=description, digest=root_digest(files),
+        access=int(system.access), loader=spec, options=options, files=files))
+
+
+def _classical(spec: str, role: Role, options: dict[str, Any]) -> Loaded:
+    try:
+        system = CLASSICAL[spec](**options)
+    except TypeError as error:
+        raise InputError(f"system {spec!r}: {error}") from None
+    settings = dict(system.settings)
+    return Loaded(system=system, record=SystemRecord(
+        name=spec, role=role, kind="classical", description=(type(system).__doc__ or spec).split("\n")[0],
+        digest=digest_of({"method": spec, "settings": settings}), access=int(system.access), loader=spec,
+        options=options))
+
+
+def _factory(spec: str, role: Role, options: dict[str, Any]) -> Loaded:
+    module_name, _, attribute = spec.partition(":")
+    try:
+        made = getattr(importlib.import_module(module_name), attribute)(**options)
+    except ImportError as error:
+        raise InputError(f"system {spec!r}: cannot import {module_name!r} ({error}); is its folder on PYTHONPATH?"
+                         ) from error
+    except AttributeError:
+        raise InputError(f"system {spec!r}: module {module_name!r} has no {attribute!r}") from None
+    loaded = adopt(made, role=role)
+    from dataclasses import replace
+    return Loaded(system=loaded.system, record=replace(loaded.record, loader=spec, options=options))
+
+
+def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """State and facts from .safetensors, or the author's .npz of the deep cascade; anything else is refused."""
+    if not path.exists():
+        raise InputError(f"weights {path}: no such file")
+    if path.suffix == ".safetensors":
+        from safetensors import SafetensorError, safe_open
+        try:
+            with safe_open(path, framework="pt") as file:
+                facts = dict(file.metadata() or {})
+                return {k: file.get_tensor(k).float() for k in file.keys()}, facts  # noqa: SIM118 - not a dict
+        except SafetensorError as error:
+            raise InputError(f"weights {path}: not a whole safetensors file ({error}); fetch it again") from None
+    if path.suffix == ".npz":
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                return from_author({k: file[k] for k in file.files}), {"origin": "author's published arrays"}
+        except (ValueError, OSError, EOFError) as error:
+            raise InputError(f"weights {path}: not a plain npz of arrays ({error}); files with Python objects are "
+                             "refused") from None
+    raise InputError(f"weights {path}: expected .safetensors (or the author's .npz); formats that can hold programs, "
+                     "such as .pt and .pkl, are refused: convert with safetensors.torch.save_file")
+
+
+def fill(module: nn.Module, state: State, path: Path) -> None:
+    """Load the state into the module; `InputError` names the first weight that is missing, extra or misshaped."""
+    expected = module.state_dict()
+    for name, value in expected.items():
+        if name not in state:
+            raise InputError(f"weights {path}: {name!r} is missing")
+        if state[name].shape != value.shape:
+            raise InputError(f"weights {path}: {name!r} has shape {tuple(state[name].shape)}, the network needs "
+                             f"{tuple(value.shape)}")
+        if not bool(torch.isfinite(state[name]).all()):
+            raise InputError(f"weights {path}: {name!r} holds NaN or infinite values")
+    if extra := sorted(set(state) - set(expected)):
+        raise InputError(f"weights {path}: unexpected weight {extra[0]!r}")
+    module.load_state_dict(dict(state))
+    for parameter in module.parameters():
+        parameter.requires_grad_(False)         # ours, freshly built: gradients of the inputs alone are ever needed
+
+
+def facts_of(path: Path) -> dict[str, str]:
+    """The header of a weights file as text: recipe, seed, data, held-out accuracy."""
+    return {k: json.dumps(v) if not isinstance(v, str) else v for k, v in read_weights(path)[1].items()}

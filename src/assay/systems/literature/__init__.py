@@ -1,0 +1,1 @@
+"""Networks of the literature, inference only: one file each, with source and checksum of the weights."""

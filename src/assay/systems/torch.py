@@ -1,0 +1,77 @@
+"""Any `torch.nn.Module` as a system: evaluation mode, gradients of the inputs only, the caller's module unchanged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from assay.arrays import InputError
+from assay.operators.protocol import LinearOperator
+from assay.records import Access
+
+
+@dataclass(frozen=True, eq=False)
+class TorchSystem:
+    """`module(inputs)`, in evaluation mode. Three lines audit a network of your own:
+
+    >>> system = TorchSystem(nn.Linear(2, 1, bias=False))
+    >>> system(torch.zeros(4, 2)).shape
+    torch.Size([4, 1])
+    """
+
+    module: nn.Module
+    name: str = "network"
+    access: Access = Access.GRADIENT
+    kind: str = "network"
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if any(m.training for m in self.module.modules()):
+            self.module.eval()
+
+    def __call__(self, inputs: Tensor) -> Tensor:
+        output = self.module(inputs)
+        if not isinstance(output, Tensor):
+            raise InputError(f"system {self.name!r}: expected one tensor, got {type(output).__name__}; wrap the module "
+                             "so that it returns the tensor to audit")
+        return output
+
+
+@dataclass(frozen=True, eq=False)
+class OperatorNetwork:
+    """A network called as `module(inputs, operator)`: one system for every forward model."""
+
+    module: nn.Module
+    name: str
+    access: Access = Access.GRADIENT
+    kind: str = "network"
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.module.eval()
+
+    def bind(self, operator: LinearOperator) -> TorchSystem:
+        return TorchSystem(_Bound(self.module, operator), name=self.name, access=self.access, kind=self.kind,
+                           settings=self.settings)
+
+
+class _Bound(nn.Module):
+    def __init__(self, module: nn.Module, operator: LinearOperator) -> None:
+        super().__init__()
+        self.module, self.operator = module, operator
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        # Single-precision weights serve a double-precision replay through a copy made here, not in the caller's module.
+        output: Tensor = self.module(inputs, self.operator)
+        return output
+
+
+def double_precision(module: nn.Module) -> nn.Module:
+    """A copy of the module with float64 weights: for re-evaluating a witness."""
+    import copy
+
+    return copy.deepcopy(module).to(torch.float64)
