@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import laws
 import numpy as np
 import pytest
 import torch
 
+import laws
 from assay.arrays import InputError
 from assay.operators.algebra import Adjoint, Composition, Identity, Matrix, Scaled
 from assay.operators.fourier import MaskedFourier, fft2, ifft2

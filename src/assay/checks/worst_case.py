@@ -245,7 +245,7 @@ def _unconverged(target: Metered, inputs: Tensor) -> list[str]:
         return [""] * len(inputs)
     solution = target.system.solve(inputs)
     return ["" if stop in (Stop.CONVERGED, Stop.EXHAUSTED) else f"residual {float(residual):.1e}"
-            for stop, residual in zip(solution.stops(len(inputs)), solution.residual.flatten().tolist(), strict=True)]
+            for stop, residual in zip(solution.stop, solution.residual.flatten().tolist(), strict=True)]
 
 
 def _exhibit(exhibits: dict[str, Tensor], pictures: dict[str, Tensor | None], bench: Bench, system: str, x: Examples,

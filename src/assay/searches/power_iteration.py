@@ -12,6 +12,9 @@ from assay.arrays import PerExample, per_example
 from assay.numerics.norms import norm
 
 
+DIFFERENCE = 1e-3
+
+
 @dataclass(frozen=True, kw_only=True)
 class TopSingular:
     """σ per example, the right singular vector v (‖v‖ = 1), and the residual ‖JᴴJ v − σ² v‖ / σ²."""
@@ -56,16 +59,27 @@ def linearised(system: Callable[[Tensor], Tensor], at: Tensor) -> tuple[Callable
                                                                         Callable[[Tensor], Tensor]]:
     """v ↦ J v and u ↦ Jᴴ u of a differentiable system at `at`, both through reverse mode.
 
-    J v is the derivative of u ↦ Jᴴ u tested with v (Jᴴ u is linear in u), so no forward-mode rules are needed.
+    J v is the derivative of u ↦ Jᴴ u tested with v (Jᴴ u is linear in u), so no forward-mode rules are needed. A system
+    whose own gradient cannot be differentiated again (an implicit one) gets J v by central differences of relative size
+    `DIFFERENCE`.
     """
     y = at.detach().requires_grad_(True)
     output = system(y)
     dual = torch.zeros_like(output, requires_grad=True)
-    (back,) = torch.autograd.grad(output, y, dual, create_graph=True)
+    try:
+        (back,) = torch.autograd.grad(output, y, dual, create_graph=True)
+        torch.autograd.grad(back, dual, torch.zeros_like(back), retain_graph=True)
+        twice = True
+    except RuntimeError:
+        output, twice = system(y), False
 
     def apply(v: Tensor) -> Tensor:
-        (result,) = torch.autograd.grad(back, dual, v, retain_graph=True)
-        return result.detach()
+        if twice:
+            (result,) = torch.autograd.grad(back, dual, v, retain_graph=True)
+            return result.detach()
+        with torch.no_grad():
+            step = per_example(DIFFERENCE * norm(at) / norm(v).clamp_min(1e-38), v)
+            return (system(at + step * v) - system(at - step * v)) / (2 * step)
 
     def adjoint(u: Tensor) -> Tensor:
         (result,) = torch.autograd.grad(output, y, u, retain_graph=True)

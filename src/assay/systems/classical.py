@@ -1,0 +1,130 @@
+"""The established methods as systems: total variation, wavelet ℓ1, Tikhonov, zero-filled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from assay.arrays import InputError
+from assay.operators.fourier import MaskedFourier
+from assay.operators.protocol import LinearOperator
+from assay.operators.wavelet import Wavelet
+from assay.records import Access
+from assay.solvers import linear, primal_dual, wavelet_l1
+from assay.solvers.result import Solution
+from assay.solvers.total_variation import total_variation
+from assay.systems.protocol import SystemFamily
+
+Solver = Callable[[Tensor], Solution]
+
+
+@dataclass(frozen=True, eq=False)
+class BoundMethod:
+    """A method with its forward model: `solve(y)` says why it stopped, calling it gives the image alone."""
+
+    name: str
+    solver: Solver
+    access: Access = Access.GRADIENT
+
+    def solve(self, inputs: Tensor) -> Solution:
+        with torch.no_grad():
+            return self.solver(inputs)
+
+    def __call__(self, inputs: Tensor) -> Tensor:
+        return self.solver(inputs).x
+
+
+@dataclass(frozen=True)
+class _Method:
+    """What the methods share: they are classical, differentiable, and known by their settings."""
+
+    name: ClassVar[str]
+    kind: ClassVar[str] = "classical"
+    access: ClassVar[Access] = Access.GRADIENT
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class TotalVariation(_Method):
+    """Total variation, min ½‖Ax − y‖² + λ‖∇x‖₁ (Rudin, Osher and Fatemi 1992)."""
+
+    weight: float = 2e-3
+    iterations: int = 400
+    tolerance: float = 3e-4
+    name: ClassVar[str] = "total-variation"
+
+    def bind(self, operator: LinearOperator) -> BoundMethod:
+        if isinstance(operator, MaskedFourier) and operator.maps is None:
+            return BoundMethod(self.name, lambda y: total_variation(
+                y, operator, weight=self.weight, iterations=self.iterations, tolerance=self.tolerance))
+        return BoundMethod(self.name, lambda y: primal_dual.total_variation_primal_dual(
+            y, operator, weight=self.weight, iterations=max(self.iterations, 600), tolerance=self.tolerance))
+
+
+@dataclass(frozen=True)
+class WaveletL1(_Method):
+    """Wavelet ℓ1: LASSO min ½‖Ax − y‖² + λ‖Wx‖₁, or constrained min ‖Wx‖₁ s.t. ‖Ax − y‖ ≤ η‖y‖."""
+
+    weight: float = 2e-3
+    family: str = "db4"
+    levels: int = 4
+    form: Literal["lasso", "constrained"] = "lasso"
+    iterations: int = 200
+    tolerance: float = 3e-4
+    name: ClassVar[str] = "wavelet"
+
+    def bind(self, operator: LinearOperator) -> BoundMethod:
+        wavelet = Wavelet(domain=operator.domain, family=self.family, levels=self.levels)
+        if self.form == "lasso":
+            top = linear.exact_gain(operator)
+            return BoundMethod(self.name, lambda y: wavelet_l1.lasso(
+                y, operator, wavelet, weight=self.weight, iterations=self.iterations, tolerance=self.tolerance,
+                norm_bound=top if top == 1.0 else 1.01 * top))
+        if not isinstance(operator, MaskedFourier) or operator.maps is not None:
+            raise InputError("the constrained form needs an operator with orthonormal rows (one coil, no maps)")
+        return BoundMethod(self.name, lambda y: wavelet_l1.constrained(
+            y, operator, wavelet, noise=self.weight, iterations=self.iterations, tolerance=self.tolerance))
+
+
+@dataclass(frozen=True)
+class Tikhonov(_Method):
+    """Tikhonov, (AᴴA + λ)⁻¹Aᴴy: linear, so its worst gain is known exactly."""
+
+    weight: float = 1e-2
+    name: ClassVar[str] = "tikhonov"
+
+    def bind(self, operator: LinearOperator) -> BoundMethod:
+        return BoundMethod(self.name, lambda y: linear.tikhonov(y, operator, weight=self.weight))
+
+
+@dataclass(frozen=True)
+class ZeroFilled(_Method):
+    """Zero-filled, Aᴴy: linear, its worst gain is ‖A‖."""
+
+    name: ClassVar[str] = "zero-filled"
+
+    def bind(self, operator: LinearOperator) -> BoundMethod:
+        return BoundMethod(self.name, lambda y: linear.zero_filled(y, operator))
+
+
+def choose_weight(family: Callable[[float], SystemFamily], candidates: Sequence[float], operator: LinearOperator,
+                  truths: Tensor, measurements: Tensor) -> tuple[float, dict[str, float]]:
+    """The candidate with the least mean relative error on held-out images, and the whole table for the record.
+
+    The images must not be among the audited ones: the caller sees to that, and the record names them.
+    """
+    table = {}
+    with torch.no_grad():
+        for weight in candidates:
+            image = family(weight).bind(operator)(measurements)
+            error = (image - truths).flatten(1).norm(dim=1) / truths.flatten(1).norm(dim=1)
+            table[f"{weight:g}"] = float(error.mean())
+    best = min(candidates, key=lambda weight: table[f"{weight:g}"])
+    return best, table
