@@ -1,117 +1,35 @@
-"""Every format gives the same images; scale, crop, digests, names and memory are as the records say."""
+"""Every image format gives the same images; scale, crop and digests are as the records say."""
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import json
-import subprocess
-import sys
-from pathlib import Path
 
-import h5py
 import nibabel
 import numpy as np
-import pydicom
 import pytest
-import scipy.io
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from pydicom.dataset import FileDataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
+from written import (
+    stack,
+    write_dicom,
+    write_dicoms,
+    write_fortran,
+    write_hdf5,
+    write_multiframe,
+    write_nifti,
+    write_npy,
+    write_npz,
+    write_packed_nifti,
+    write_packed_npz,
+    write_png16s,
+    write_pngs,
+)
 
 from assay.arrays import InputError
-from assay.datasets.sources import load_images, load_kspace, slug
-
-
-def stack(n: int = 3, height: int = 6, width: int = 5, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, 200, (n, height, width)).astype(np.uint8)
-
-
-def kspace(*shape: int, seed: int = 0) -> np.ndarray:
-    """Fourier transform of positive images: its energy sits at zero frequency, in the middle."""
-    image = np.random.default_rng(seed).random(shape) + 1
-    k = np.fft.fftshift(np.fft.fft2(np.fft.ifftshift(image, axes=(-2, -1)), norm="ortho"), axes=(-2, -1))
-    return k.astype(np.complex64)
-
-
-def write_dicom(path, pixels, **tags):
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID, meta.TransferSyntaxUID = CTImageStorage, ExplicitVRLittleEndian
-    meta.MediaStorageSOPInstanceUID = generate_uid()
-    file = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
-    file.PatientName, file.Rows, file.Columns = "Never^Read", pixels.shape[-2], pixels.shape[-1]
-    file.SamplesPerPixel, file.PhotometricInterpretation = 1, "MONOCHROME2"
-    file.BitsAllocated = file.BitsStored = pixels.dtype.itemsize * 8
-    file.HighBit, file.PixelRepresentation = file.BitsStored - 1, int(pixels.dtype.kind == "i")
-    if pixels.ndim == 3:
-        file.NumberOfFrames = pixels.shape[0]
-    for name, value in tags.items():
-        setattr(file, name, value)
-    file.PixelData = pixels.tobytes()
-    pydicom.dcmwrite(path, file, enforce_file_format=True)
-
-
-def write_npy(folder, images):
-    np.save(folder / "images.npy", images)
-    return folder / "images.npy"
-
-
-def write_fortran(folder, images):
-    np.save(folder / "images.npy", np.asfortranarray(images))
-    return folder / "images.npy"
-
-
-def write_npz(folder, images):
-    np.savez(folder / "images.npz", images)
-    return folder / "images.npz"
-
-
-def write_packed_npz(folder, images):
-    np.savez_compressed(folder / "images.npz", images=images, labels=np.arange(3))
-    return folder / "images.npz"
-
-
-def write_hdf5(folder, images):
-    with h5py.File(folder / "file.h5", "w") as file:
-        file["reconstruction_rss"] = images
-    return folder / "file.h5"
-
-
-def write_pngs(folder, images):
-    for i, image in enumerate(images):
-        Image.fromarray(image).save(folder / f"{i}.png")
-    return folder
-
-
-def write_png16s(folder, images):
-    for i, image in enumerate(images):
-        Image.fromarray(image.astype(np.uint16) * 256).save(folder / f"{i}.png")
-    return folder
-
-
-def write_dicoms(folder, images):
-    for i, image in enumerate(images):
-        write_dicom(folder / f"1.2.{i}", image.astype(np.uint16))
-    return folder
-
-
-def write_multiframe(folder, images):
-    write_dicom(folder / "many.dcm", images)
-    return folder / "many.dcm"
-
-
-def write_nifti(folder, images, suffix=".nii"):
-    volume = np.ascontiguousarray(images[:, ::-1].transpose(2, 1, 0))
-    nibabel.save(nibabel.Nifti1Image(volume, np.eye(4)), folder / f"head{suffix}")
-    return folder / f"head{suffix}"
-
-
-def write_packed_nifti(folder, images):
-    return write_nifti(folder, images, ".nii.gz")
-
+from assay.datasets.sources import load_images
 
 WRITERS = [write_npy, write_fortran, write_npz, write_packed_npz, write_hdf5, write_pngs, write_png16s, write_dicoms,
            write_multiframe, write_nifti, write_packed_nifti]
@@ -288,204 +206,3 @@ def test_hidden_files_and_folders_within_are_passed_over(tmp_path):
     (tmp_path / ".DS_Store").write_bytes(b"x")
     (tmp_path / "more").mkdir()
     assert load_images(tmp_path).ids == ("0.png", "1.png", "2.png")
-
-
-# --- measured k-space -------------------------------------------------------------------------------------------------
-
-def test_kspace_is_scaled_by_its_image(tmp_path):
-    k = kspace(8, 6) * 50
-    np.save(tmp_path / "k.npy", k)
-    source = load_kspace(tmp_path / "k.npy")
-    assert source.shape == (8, 6) and source[0].dtype == torch.complex64 and source.centred
-    image = np.fft.ifft2(np.fft.ifftshift(source[0].numpy()), norm="ortho")
-    assert np.abs(image).max() == pytest.approx(1, abs=1e-5)
-    np.testing.assert_allclose(source[0].numpy() * source.scale, k, rtol=1e-5, atol=1e-5)
-
-
-def test_several_coils_are_scaled_by_the_root_of_the_sum_of_squares(tmp_path):
-    k = kspace(3, 8, 6)
-    np.save(tmp_path / "k.npy", k)
-    source = load_kspace(tmp_path / "k.npy", axes="chw")
-    images = np.fft.ifft2(np.fft.ifftshift(k, axes=(1, 2)), norm="ortho")
-    assert len(source) == 1 and source.shape == (3, 8, 6)
-    assert source.scale == pytest.approx(float(np.sqrt((np.abs(images) ** 2).sum(0)).max()), rel=1e-5)
-
-
-@pytest.mark.parametrize("axes", ["shw", "hws"])
-def test_axes_say_what_is_a_sample(axes, tmp_path):
-    k = kspace(3, 8, 6)
-    np.save(tmp_path / "k.npy", k if axes == "shw" else k.transpose(1, 2, 0))
-    source = load_kspace(tmp_path / "k.npy", axes=axes)
-    assert len(source) == 3 and source.shape == (8, 6)
-    np.testing.assert_allclose(source[1].numpy() * source.scale, k[1], rtol=1e-5, atol=1e-5)
-
-
-@pytest.mark.parametrize(("axes", "order"), [("schw", (0, 1, 2, 3)), ("hwcs", (2, 3, 1, 0))])
-def test_axes_of_samples_and_coils(axes, order, tmp_path):
-    k = kspace(2, 3, 8, 6)
-    np.savez(tmp_path / "k.npz", kspace=k.transpose(order), other=np.zeros(2))
-    source = load_kspace(tmp_path / "k.npz", axes=axes)
-    assert len(source) == 2 and source.shape == (3, 8, 6)
-    np.testing.assert_allclose(source[1].numpy() * source.scale, k[1], rtol=1e-5, atol=1e-5)
-
-
-@pytest.mark.parametrize("shape", [(3, 8, 6), (2, 4, 8, 6)])
-def test_fastmri_layout(shape, tmp_path):
-    k = kspace(*shape)
-    with h5py.File(tmp_path / "file1.h5", "w") as file:
-        file["kspace"], file["reconstruction_rss"] = k, np.abs(k[:, 0] if len(shape) == 4 else k)
-    source = load_kspace(tmp_path / "file1.h5")
-    assert len(source) == shape[0] and source.shape == shape[1:] and source.ids[1] == "file1.h5-1"
-    np.testing.assert_allclose(source[1].numpy() * source.scale, k[1], rtol=1e-5, atol=1e-5)
-    assert load_images(tmp_path / "file1.h5").shape == shape[-2:]
-
-
-def test_folder_of_fastmri_files(tmp_path):
-    for name in "ab":
-        with h5py.File(tmp_path / f"{name}.h5", "w") as file:
-            file["kspace"] = kspace(2, 8, 6)
-    assert load_kspace(tmp_path).ids == ("a.h5-0", "a.h5-1", "b.h5-0", "b.h5-1")
-    assert load_kspace(tmp_path, limit=3).ids == ("a.h5-0", "a.h5-1", "b.h5-0")
-
-
-@pytest.mark.parametrize("shape", [(8, 6), (3, 8, 6)])
-@pytest.mark.parametrize("version", ["5", "7.3"])
-def test_matlab_files(version, shape, tmp_path):
-    k, path = kspace(*shape), tmp_path / "k.mat"
-    if version == "5":
-        scipy.io.savemat(path, {"kdata": k})
-    else:
-        with h5py.File(path, "w", userblock_size=512) as file:
-            file["kdata"] = _compound(k.T)
-        with path.open("r+b") as handle:
-            handle.write(b"MATLAB 7.3 MAT-file, Platform: none".ljust(116))
-    source = load_kspace(path, axes=None if len(shape) == 2 else "chw")
-    assert source.shape == shape
-    np.testing.assert_allclose(source[0].numpy() * source.scale, k, rtol=1e-5, atol=1e-5)
-
-
-def _compound(values: np.ndarray) -> np.ndarray:
-    out = np.zeros(values.shape, [("real", "f4"), ("imag", "f4")])
-    out["real"], out["imag"] = values.real, values.imag
-    return out
-
-
-@pytest.mark.parametrize("centred", [True, False])
-def test_place_of_zero_frequency_is_told_from_the_data(centred, tmp_path):
-    k = kspace(8, 6)
-    np.save(tmp_path / "k.npy", k if centred else np.fft.ifftshift(k))
-    source = load_kspace(tmp_path / "k.npy")
-    assert source.centred is centred and "told from the data" in source.description
-
-
-@pytest.mark.parametrize(("share", "flagged"), [(0.0, False), (0.15, False), (0.5, True)])
-def test_natively_undersampled_kspace_is_flagged(share, flagged, tmp_path):
-    k = kspace(20, 6)
-    k[: round(20 * share)] = 0
-    np.save(tmp_path / "k.npy", k)
-    source = load_kspace(tmp_path / "k.npy", centred=True)
-    assert source.zeros == pytest.approx(share, abs=0.03) and source.natively_undersampled is flagged
-
-
-def test_kspace_options_load_it_again(tmp_path):
-    np.save(tmp_path / "k.npy", kspace(3, 8, 6))
-    first = load_kspace(tmp_path / "k.npy", axes="shw", limit=2, licence="MIT")
-    again = load_kspace(**json.loads(json.dumps(dict(first.options))))
-    assert again.digests == first.digests and again.description == first.description and again.licence == "MIT"
-
-
-# --- names and memory ---------------------------------------------------------------------------------------------------
-
-HOSTILE = ["../../etc/passwd", "<script>alert(1)</script>", "a\nb\x00c\x1b[31m", "CON", "..", "", "ж" * 300, "a/b", "a\\b",
-           "\udcff", "-rf", "x" * 5000]
-
-
-@pytest.mark.parametrize("name", HOSTILE)
-def test_slug_of_hostile_names(name):
-    _is_safe(slug(name))
-
-
-@given(st.text())
-def test_slug_of_any_name(name):
-    _is_safe(slug(name))
-
-
-def _is_safe(made: str) -> None:
-    stem, _, mark = made.rpartition("-")
-    assert stem and len(made) <= 57 and made[0] != "-" and len(mark) == 8
-    assert set(made) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
-
-
-def test_slugs_of_names_that_look_alike_differ():
-    names = ["a/b", "a\\b", "a-b", "a b", "A-b", "../a-b"]
-    assert len({slug(name).lower() for name in names}) == len(names)
-
-
-def test_hostile_file_names_stay_as_ids(tmp_path):
-    for name, image in zip(("<b>&.png", "a\x1b[31m\n.png"), stack(), strict=False):
-        Image.fromarray(image).save(tmp_path / name)
-    source = load_images(tmp_path)
-    assert source.ids == ("<b>&.png", "a\x1b[31m\n.png") and len(source.digests) == 2
-    json.dumps(source.ids)
-
-
-def test_file_name_that_is_not_utf8(tmp_path):
-    Image.fromarray(stack()[0]).save(tmp_path / "x.png")
-    (tmp_path / "x.png").rename(tmp_path / "x\udcff.png")
-    source = load_images(tmp_path)
-    assert source.ids == ("x\\xff.png",)
-    "".join(source.ids).encode()
-
-
-PEAK = """
-import sys
-from pathlib import Path
-import numpy as np
-from assay.datasets.sources import load_images
-
-def peak():   # VmHWM and not ru_maxrss, which a child process inherits from its parent
-    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
-    return int(line.split()[1]) / 1024
-
-load_images(sys.argv[2])[0]                       # imports and first buffers are not what is measured
-before, kept, keep = peak(), [], sys.argv[3] == "keep"
-source = load_images(sys.argv[1])
-for i in range(len(source)):
-    sample = source[i]
-    if keep:
-        kept.append(sample)
-print(peak() - before)
-"""
-
-
-def growth(write, folder, *, keep: bool) -> float:
-    """MiB by which the peak of memory rises while 50 MiB of samples are read one by one."""
-    images = np.random.default_rng(0).random((200, 256, 256)).astype(np.float32)
-    (folder / "few").mkdir()
-    few, many = write(folder / "few", images[:2]), write(folder, images)
-    done = subprocess.run([sys.executable, "-c", PEAK, many, few, "keep" if keep else "drop"], capture_output=True,
-                          text=True, check=True)
-    return float(done.stdout)
-
-
-needs_proc = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from /proc")
-
-
-@needs_proc
-@pytest.mark.slow
-@pytest.mark.parametrize("write", [write_npy, write_npz, write_packed_npz, write_hdf5, write_packed_nifti],
-                         ids=lambda w: w.__name__)
-def test_memory_does_not_grow_with_the_number_of_samples(write, tmp_path):
-    assert growth(write, tmp_path, keep=False) < 15
-
-
-@needs_proc
-@pytest.mark.slow
-def test_the_memory_measurement_sees_samples_that_are_kept(tmp_path):
-    assert growth(write_npy, tmp_path, keep=True) > 40
-
-
-def test_packed_volume_is_read_without_its_name_ending_in_capitals(tmp_path):
-    path = write_packed_nifti(tmp_path, stack())
-    path.rename(tmp_path / "HEAD.NII.GZ")
-    assert len(load_images(tmp_path / "HEAD.NII.GZ")) == 3 and gzip.open(tmp_path / "HEAD.NII.GZ").read(4)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -27,7 +28,7 @@ def units(mask: torch.Tensor, sampler: str) -> torch.Tensor:
 
 def is_nested(masks: list[torch.Tensor]) -> bool:
     """Whether each mask holds the one before it."""
-    return all(bool((small & ~large).sum() == 0) for small, large in zip(masks, masks[1:], strict=False))
+    return all(bool((small & ~large).sum() == 0) for small, large in itertools.pairwise(masks))
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)

@@ -1,1 +1,1 @@
-""""""
+"""The act: prepare systems and data, plan, run, verify."""

@@ -39,7 +39,7 @@ class Check:
     extra_metrics: tuple[str, ...] = ()
     controls: int = 0
     samples: int | None = None
-    needs: str = "GRADIENT"
+    needs: str = "SCORE"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,7 +23,7 @@ def sampling(check: Check, system: str, bench: Bench, x: Examples) -> UnitResult
     fraction. Source: Antun, Renna, Poon, Adcock and Hansen, PNAS 117 (2020), "stability test with respect to subsampling".
     """
     family, operator = bench.families[system], x.operator
-    if not isinstance(family, SystemFamily):
+    if not isinstance(family, SystemFamily) or family.one_operator:
         raise InputError(f"system {system!r} serves one forward model only, so its sampling cannot be changed")
     if not isinstance(operator, MaskedFourier) or x.truth is None:
         raise InputError("a change of sampling needs Fourier data with a known true image")

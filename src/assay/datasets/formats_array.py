@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import io
 import itertools
-import tempfile
 import tokenize
 import zipfile
 import zlib
@@ -65,10 +65,10 @@ def _unpack(member: IO[bytes], where: str) -> MappedArray:
     dtype, shape, fortran, _ = _header(member, where)
     check_bytes(shape, dtype.itemsize, where)
     size = int(np.prod(shape, dtype=object)) * dtype.itemsize
-    file = spill(member, size, where)
+    array = MappedArray(spill(member, size, where), where, dtype, shape, fortran, 0)   # closes its file when dropped
     if member.read(1):   # reading to the end also makes the archive compare its checksum
         raise InputError(f"{where}: longer than its header declares; export it again")
-    return MappedArray(file, where, dtype, shape, fortran, 0)
+    return array
 
 
 def _header(handle: IO[bytes], where: str) -> tuple[np.dtype[Any], tuple[int, ...], bool, int]:
@@ -133,10 +133,8 @@ def open_mat73(path: Path, key: str | None) -> MappedArray:
 
 def _keep(array: Array, where: str) -> MappedArray:
     check_dtype(array.dtype, where)
-    file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  closed with the source that holds it
     array = np.ascontiguousarray(array)
-    file.write(array.data)
-    file.flush()
+    file = spill(io.BytesIO(array.data), array.nbytes, where)
     return MappedArray(file, where, array.dtype, array.shape, False, 0)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from assay.arrays import InputError
 from assay.datasets.frames import (
+    CHUNK,
     Array,
     Frames,
     check_bytes,
@@ -104,13 +105,20 @@ def _open(nibabel: Any, path: Path, where: str) -> Any:
                 return kind.from_filename(path)
             stream.seek(0)
             unpacked = spill(stream, size, where)
-            unpacked.seek(0)
-            image = kind.from_stream(unpacked)
+            try:
+                if len(stream.read(CHUNK)) == CHUNK:   # gzip compares its checksum only where the stream ends
+                    raise InputError(f"{where}: far longer than its header declares; export it again")
+                unpacked.seek(0)
+                image = kind.from_stream(unpacked)
+            except BaseException:
+                unpacked.close()
+                raise
             weakref.finalize(image, unpacked.close)
             return image
     except InputError:
         raise
-    except (*BROKEN, nibabel.spatialimages.HeaderDataError, nibabel.filebasedimages.ImageFileError) as error:
+    except (*BROKEN, nibabel.wrapstruct.WrapStructError, nibabel.spatialimages.HeaderDataError,
+            nibabel.filebasedimages.ImageFileError) as error:
         raise InputError(f"{where}: truncated or not a NIfTI file ({error}); copy or export it again") from None
 
 

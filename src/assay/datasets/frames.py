@@ -190,15 +190,27 @@ def spill(stream: Stream, size: int, where: str) -> IO[bytes]:
     """The next `size` bytes of a compressed stream in a nameless temporary file, gone when the process ends."""
     target: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  closed with the source that holds it
     left = size
-    while left:
-        chunk = stream.read(min(CHUNK, left))
-        if not chunk:
-            target.close()
-            raise InputError(f"{where}: truncated, {left} of {size} bytes are missing; copy or export it again")
-        target.write(chunk)
-        left -= len(chunk)
-    target.flush()
+    try:
+        while left:
+            chunk = stream.read(min(CHUNK, left))
+            if not chunk:
+                raise InputError(f"{where}: truncated, {left} of {size} bytes are missing; copy or export it again")
+            _write(target, chunk, where)
+            left -= len(chunk)
+    except BaseException:
+        target.close()
+        raise
     return target
+
+
+def _write(target: IO[bytes], chunk: bytes, where: str) -> None:
+    """Writes through to the disk, so that a full disk is told from a damaged file."""
+    try:
+        target.write(chunk)
+        target.flush()
+    except OSError as error:
+        raise InputError(f"{where}: cannot be unpacked into {tempfile.gettempdir()} ({error}); make room there, or "
+                         "name another folder by TMPDIR") from None
 
 
 def join(parts: Sequence[Frames]) -> Frames:

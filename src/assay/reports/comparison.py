@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtrit
 
+from assay.numerics.intervals import mean_interval
 from assay.records import Finding, Outcome, Stop, Verdict
+from assay.reports.wording import METRICS
 
 # An established method whose search was cut off by its budget after less than this share of the evaluations the
 # audited system got was not searched equally hard.
@@ -60,12 +61,27 @@ class Comparison:
 
     @property
     def metric(self) -> str:
-        return str(self.check.get("metric_name") or self.audited.metric)
+        return metric_name(self.check, self.audited.metric)
 
     @property
     def unit(self) -> str:
         """Unit of the metric's numbers."""
-        return str(self.check.get("metric_unit", ""))
+        return metric_unit(self.check, self.audited.metric)
+
+
+def metric_name(check: Mapping[str, Any], metric: str) -> str:
+    """The judged number in words: as the profile says, else as the metric is known."""
+    return str(check.get("metric_name") or METRICS.get(metric, (metric, ""))[0])
+
+
+def metric_unit(check: Mapping[str, Any], metric: str) -> str:
+    """The unit of the judged number: as the profile says, else as the metric is known."""
+    return str(check["metric_unit"] if "metric_unit" in check else METRICS.get(metric, ("", ""))[1])
+
+
+def asked(profile: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The profile's checks that end in a verdict; preflight only lends its flags to the others."""
+    return [check for check in profile["checks"] if check.get("method") != "preflight"]
 
 
 def is_complete(folder: Folder) -> bool:
@@ -93,9 +109,14 @@ def compare(verdicts: Sequence[Verdict], profile: Mapping[str, Any], *, system: 
 
 
 def rows_of(findings: Iterable[Finding], verdict: Verdict) -> list[Finding]:
-    """The findings a verdict rests on: its system under its own search, at its level."""
+    """The findings a verdict rests on: its system under its own search, at its level (every level if it has none)."""
     return [f for f in findings if f.check == verdict.check and f.system == verdict.system and f.origin == f.system
-            and same_level(f.level, verdict.level)]
+            and at_level(f, verdict.level)]
+
+
+def at_level(finding: Finding, level: float | None) -> bool:
+    """Whether a verdict at this level speaks of the finding."""
+    return level is None or finding.level is None or same_level(finding.level, level)
 
 
 def same_level(a: float | None, b: float | None) -> bool:
@@ -104,27 +125,22 @@ def same_level(a: float | None, b: float | None) -> bool:
 
 
 def mean_estimate(values: Iterable[float | None]) -> Estimate:
-    """Mean over samples with Student's 95 % interval, mean ± t(0.975, n − 1) · s / √n; one sample has no interval.
+    """Mean over samples with the same 95 % interval as a verdict's (bootstrap); one sample has no interval.
 
-    Source: Student (W. S. Gosset), "The probable error of a mean", Biometrika 6 (1908).
-
-    >>> e = mean_estimate([1.0, 3.0, None]); e.value, round(e.high, 3), e.n
-    (2.0, 14.706, 2)
+    >>> e = mean_estimate([2.0, 2.0, None]); e.value, e.low, e.n
+    (2.0, 2.0, 2)
     """
-    known = np.array([v for v in values if v is not None and math.isfinite(v)], dtype=np.float64)
-    if not known.size:
+    known = [v for v in values if v is not None and math.isfinite(v)]
+    if not known:
         return Estimate(value=None, low=None, high=None, n=0)
-    mean = float(known.mean())
-    if known.size == 1:
-        return Estimate(value=mean, low=None, high=None, n=1)
-    half = float(stdtrit(known.size - 1, 0.975)) * float(known.std(ddof=1)) / math.sqrt(known.size)
-    low = max(0.0, mean - half) if known.min() >= 0 else mean - half   # a quantity that is never negative stays so
-    return Estimate(value=mean, low=low, high=mean + half, n=int(known.size))
+    low, high = mean_interval(known) if len(known) > 1 else (None, None)
+    return Estimate(value=statistics.fmean(known), low=low, high=high, n=len(known))
 
 
 def worst_estimate(verdict: Verdict) -> Estimate:
     """The worst case found, with the interval the verdict carries."""
-    return Estimate(value=verdict.worst, low=verdict.worst_low, high=verdict.worst_high, n=verdict.n)
+    low, high = (verdict.worst_low, verdict.worst_high) if verdict.n > 1 else (None, None)
+    return Estimate(value=verdict.worst, low=low, high=high, n=verdict.n)
 
 
 def judged(verdict: Verdict | None) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from assay.records import Finding
-from assay.reports.comparison import same_level
+from assay.reports.comparison import metric_name, metric_unit, same_level
 from assay.reports.figures import Chart, Series
 from assay.reports.wording import amount
 
@@ -15,14 +15,14 @@ Value = Callable[[Finding], float | None]
 
 def ladder_charts(check: Mapping[str, Any], findings: Sequence[Finding], system: str,
                   established: str | None) -> list[Chart]:
-    """Charts of one check for one audited system: its metric, and PSNR where it was measured; none for a single level."""
+    """Charts of one check for one audited system: its metric, and PSNR where measured; none for a single level."""
     rows = [f for f in findings if f.check == check["id"] and f.level is not None]
     levels = sorted({float(f"{f.level:.6g}") for f in rows if f.level is not None})
     if len(levels) < 2:
         return []
-    unit, size_unit = str(check.get("metric_unit", "")), str(check.get("unit", ""))
-    metric = str(check.get("metric_name") or rows[0].metric)
-    charts = [_chart(check, rows, levels, (system, established), f"{metric}", unit, size_unit,
+    unit, size_unit = metric_unit(check, rows[0].metric), str(check.get("unit", ""))
+    metric = metric_name(check, rows[0].metric)
+    charts = [_chart(check, rows, levels, (system, established), metric, unit, size_unit,
                      lambda which: lambda f: getattr(f, which))]
     if any("psnr.worst" in f.extra for f in rows):
         charts.append(_chart(check, rows, levels, (system, established), "PSNR (higher is better)", "dB", size_unit,
@@ -34,8 +34,8 @@ def _chart(check: Mapping[str, Any], rows: Sequence[Finding], levels: Sequence[f
            systems: tuple[str, str | None], name: str, unit: str, size_unit: str,
            field: Callable[[str], Value]) -> Chart:
     system, established = systems
-    no_change = [(0.0, y)] if not _is_sampling(check) and (y := _mean(_own(rows, system), field("normal"))) is not None \
-        else []
+    origin = None if _is_sampling(check) else _mean(_own(rows, system), field("normal"))
+    no_change = [] if origin is None else [(0.0, origin)]
     series = [_series(f"{system}: worst case found", "worst", levels, _own(rows, system), field("worst"), no_change),
               _average(f"{system}: random changes", levels, _own(rows, system), field, no_change, unit != "dB")]
     if established:

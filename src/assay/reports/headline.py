@@ -18,10 +18,10 @@ from assay.reports.wording import counted, is_fraction, plain_change, printable,
 # What the change did, and what that can lead to, per kind of check; a profile overrides both with `verb` and
 # `consequence`. The verbs say "damaged" because the criterion printed beside them says what counts as damage.
 _VERBS = {
-    "structure": "was lost or distorted in",
-    "sampling": "made worse",
-    "local-gain": "was magnified beyond the limit in",
-    "kernel": "was missed or invented in",
+    "structure": "was lost or distorted in {}",
+    "sampling": "made {} worse",
+    "local-gain": "was magnified beyond the limit in {}",
+    "kernel": "was missed or invented in {}",
 }
 _CONSEQUENCES = {
     "structure": "A real detail can be missing from the result, or altered, without any sign that something is wrong.",
@@ -98,10 +98,10 @@ def _sentences(signal: Signal, row: Comparison | None, profile: Mapping[str, Any
 
 def _observed(row: Comparison, profile: Mapping[str, Any], noise: float | None) -> str:
     change = plain_change(row.check, row.audited.level)
-    verb = str(row.check.get("verb") or _VERBS.get(str(row.check["id"]), "damaged"))
+    verb = str(row.check.get("verb") or _VERBS.get(str(row.check["id"]), "damaged {}"))
     ratio = noise_ratio(row.check, row.audited.level, noise)
     sized = f"{change} ({significant(ratio)} times its noise)" if ratio else change
-    count = f"{verb} {row.audited.harmed} of {row.audited.n} {noun(profile)}"
+    count = verb.replace("{}", f"{row.audited.harmed} of {row.audited.n} {noun(profile)}")
     if row.established is None or not judged(row.established):
         return sentence(f"{sized} {count}.", f"{change} {count}.", f"{row.audited.harmed} of {row.audited.n} failed.")
     other = shortened(row.established.system)

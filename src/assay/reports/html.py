@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -19,7 +18,8 @@ from assay.reports.comparison import Comparison, Folder, compare, is_complete
 from assay.reports.curves import ladder_charts
 from assay.reports.headline import headline, noun
 from assay.reports.panels import BUDGET, galleries
-from assay.reports.wording import amount, plain_change, printable, significant, span
+from assay.reports.wording import FLAGS, amount, plain_change, printable, significant, span
+from assay.store import StoreError, write_aside
 
 LIMIT = 5_000_000   # bytes
 
@@ -32,11 +32,10 @@ def write_report(folder: Folder, verdicts: Sequence[Verdict], path: Path) -> Pat
     for budget in (BUDGET, BUDGET // 4, 0):
         text = render(folder, verdicts, budget=budget).encode()
         if len(text) <= LIMIT:
-            aside = path.with_name(path.name + ".part")
-            aside.write_bytes(text)
-            os.replace(aside, path)
+            write_aside(path, text)
             return path
-    raise ValueError(f"{path.name}: {len(text)} bytes without any picture, more than {LIMIT}; audit fewer samples at once")
+    raise ValueError(f"{path.name}: {len(text)} bytes without any picture, more than {LIMIT}; audit fewer samples at "
+                     "once")
 
 
 def render(folder: Folder, verdicts: Sequence[Verdict], *, budget: int = BUDGET) -> str:
@@ -51,9 +50,17 @@ def render(folder: Folder, verdicts: Sequence[Verdict], *, budget: int = BUDGET)
         style=Markup(_text("report.css")), header=folder.header, profile=profile, top=top, complete=is_complete(folder),
         done=folder.done, skipped=folder.skipped, rows=rows, bars=bars(top.on, findings) if top.on else [],
         charts=_charts(rows, findings), galleries=shown, refused=refused, flags=_flags(verdicts, findings),
-        stops=_stops(findings), manifest=folder.manifest_digest, noun=noun(profile), change=plain_change,
+        stops=_stops(findings), manifest=_manifest(folder), noun=noun(profile), change=plain_change,
         others=[v for v in verdicts if v.role == "established"],
         established={v.system for v in verdicts if v.role == "established"})
+
+
+def _manifest(folder: Folder) -> str:
+    """The manifest's digest, or words where the audit has not been sealed yet."""
+    try:
+        return folder.manifest_digest
+    except StoreError:
+        return "not sealed yet"
 
 
 def _charts(rows: Sequence[Comparison], findings: Sequence[Finding]) -> list[dict[str, Any]]:
@@ -74,10 +81,12 @@ def _drawn(chart: figures.Chart) -> dict[str, Any]:
 def _flags(verdicts: Sequence[Verdict], findings: Sequence[Finding]) -> list[dict[str, Any]]:
     """Every flag once per check and system, with how many rows carry it and the first detail."""
     seen: dict[tuple[str, str, str], dict[str, Any]] = {}
-    for source in (*findings, *verdicts):
+    sources: list[Finding | Verdict] = [*findings, *verdicts]
+    for source in sources:
         for flag in source.flags:
             entry = seen.setdefault((flag.id, source.check, source.system), {
-                "id": flag.id, "check": source.check, "system": source.system, "detail": flag.detail, "count": 0})
+                "id": flag.id, "check": source.check, "system": source.system, "detail": flag.detail, "count": 0,
+                "meaning": FLAGS.get(flag.id, "See docs/flags.md.")})
             entry["detail"] = entry["detail"] or flag.detail
             entry["count"] += isinstance(source, Finding)
     return [seen[key] for key in sorted(seen)]

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay.records import Finding
-from assay.reports.comparison import Folder, compare, same_level
+from assay.reports.comparison import Folder, compare, metric_name, metric_unit, same_level
+from assay.reports.headline import space_of
 from assay.reports.pictures import data_uri
 from assay.reports.wording import MISSING, amount, significant
 
@@ -85,11 +86,13 @@ def galleries(folder: Folder, findings: Sequence[Finding], verdicts: Sequence[An
     pairs = {(row.audited.check, row.audited.system): row for row in compare(verdicts, profile)}
     order = {str(check["id"]): i for i, check in enumerate(profile["checks"])}
     purse, found = _Purse(left=budget), []
-    stored = sorted(folder.exhibits(), key=lambda item: order.get(item[0], len(order)))
-    for identity, arrays in stored:
+    stored: dict[str, dict[str, NDArray[Any]]] = {}
+    for identity, arrays in folder.exhibits():            # one file per unit of work: a check has several
+        stored.setdefault(identity, {}).update(arrays)
+    for identity in sorted(stored, key=lambda check: order.get(check, len(order))):
         for (check, system), row in pairs.items():
             if check == identity:
-                view = _View(check=row.check, arrays=arrays, rows=[f for f in findings if f.check == check],
+                view = _View(check=row.check, arrays=stored[identity], rows=[f for f in findings if f.check == check],
                              audited=system, established=row.established.system if row.established else None)
                 gallery = _gallery(view, row.audited.level, purse)
                 if gallery.sizes or gallery.cases:
@@ -98,7 +101,7 @@ def galleries(folder: Folder, findings: Sequence[Finding], verdicts: Sequence[An
 
 
 def _gallery(view: _View, level: float | None, purse: _Purse) -> Gallery:
-    own = [f for f in view.rows if f.system == f.origin == view.audited and _panel(view, f, "changed") is not None]
+    own = [f for f in view.rows if f.system == f.origin == view.audited and _panel(view, f, "original") is not None]
     at_level = [f for f in own if same_level(f.level, level)] or own
     if not at_level:
         return Gallery(check=view.check, sizes=(), cases=())
@@ -141,15 +144,14 @@ def _own_worst(view: _View, row: Finding) -> Finding | None:
     if view.established is None:
         return None
     return next((f for f in view.rows if f.system == f.origin == view.established and f.sample == row.sample
-                 and same_level(f.level, row.level) and _panel(view, f, "changed") is not None), None)
+                 and same_level(f.level, row.level) and _panel(view, f, "original") is not None), None)
 
 
 def _panel(view: _View, row: Finding, name: str) -> NDArray[Any] | None:
     """The stored picture of a finding's origin and sample, or None."""
-    level = "" if row.level is None else f"{row.level:.6g}"
-    keys = [f"{row.origin}|{row.sample}|{level}|{name}"]
-    keys += [f"{row.origin}|{row.sample}|{word}|{name}" for word in ("none", "None") if row.level is None]
-    return next((view.arrays[key] for key in keys if key in view.arrays), None)
+    level = "-" if row.level is None else f"{row.level:.6g}"
+    image = view.arrays.get(f"{row.origin}|{row.sample}|{level}|{name}")
+    return image if image is None or image.dtype == bool else np.asarray(image, dtype=np.float32)
 
 
 def _size_text(view: _View, row: Finding) -> str:
@@ -161,7 +163,7 @@ def _strip(view: _View, row: Finding, title: str) -> Strip:
     systems = [s for s in (view.audited, view.established) if s is not None]
     pictures: list[tuple[str, NDArray[Any] | None, tuple[str, ...]]] = [
         ("Original", _panel(view, row, "original"), ("truth",)),
-        ("Original + change", _panel(view, row, "changed"), (_norm_text(row),)),
+        (_changed_title(view), _panel(view, row, "changed"), (_norm_text(view, row),)),
     ]
     pictures += [(system, _panel(view, row, f"worst:{system}"), _numbers(view, row, system)) for system in systems]
     shown = [(name, image, lines) for name, image, lines in pictures if image is not None]
@@ -176,23 +178,37 @@ def _strip(view: _View, row: Finding, title: str) -> Strip:
 
 
 def _differences(view: _View, row: Finding, systems: Sequence[str]) -> tuple[tuple[Panel, ...], float]:
-    """|changed − original|, and |output − what a faithful method returns| of each system, under one window."""
+    """|changed − original|, and |output − truth| of each system, under one window.
+
+    The truth under a change of the image is the changed image; under a change of the data it is the original.
+    """
     original, changed = _panel(view, row, "original"), _panel(view, row, "changed")
-    if original is None or changed is None or original.shape != changed.shape:
+    if original is None or (changed is not None and changed.shape != original.shape):
         return (), 0.0
-    images = [("The change itself", np.abs(changed - original))]
+    if changed is None or space_of(view.check) == "measurement":
+        images, truth = [], original
+    else:
+        images, truth = [("The change itself", np.abs(changed - original))], changed
     for system in systems:
         output = _panel(view, row, f"worst:{system}")
-        if output is not None and output.shape == changed.shape:
-            images.append((f"{system}: error", np.abs(output - changed)))
-    top = max(float(np.nanmax(image)) for _, image in images) or 1.0
+        if output is not None and output.shape == truth.shape:
+            images.append((f"{system}: error", np.abs(output - truth)))
+    top = max((float(np.nanmax(image)) for _, image in images), default=0.0) or 1.0
     return tuple(Panel(title=name, uri=data_uri(image, low=0.0, high=top), lines=(),
                        alt=f"{name}, {row.sample}, difference image") for name, image in images), top
 
 
-def _norm_text(row: Finding) -> str:
+def _changed_title(view: _View) -> str:
+    if space_of(view.check) == "measurement":
+        return "Changed data, as an image"
+    return "Original + detail" if str(view.check["id"]) in ("structure", "kernel") else "Original + change"
+
+
+def _norm_text(view: _View, row: Finding) -> str:
     if row.size is None:
         return "size of the change: not applicable"
+    if space_of(view.check) == "measurement":
+        return f"measurements changed by {amount(row.size, row.unit)} ({row.unit}), shown without reconstruction"
     return f"size of the change: {amount(row.size, row.unit)} ({row.unit})"
 
 
@@ -201,8 +217,7 @@ def _numbers(view: _View, row: Finding, system: str) -> tuple[str, ...]:
                   and f.origin_sample == row.origin_sample and same_level(f.level, row.level)), None)
     if match is None:
         return (MISSING,)
-    name = str(view.check.get("metric_name") or match.metric)
-    unit = str(view.check.get("metric_unit", ""))
+    name, unit = metric_name(view.check, match.metric), metric_unit(view.check, match.metric)
     lines = [f"{name}: {amount(match.worst, unit)} (normally {amount(match.normal, unit)})"]
     if match.gain is not None:
         lines.append(f"gain: {significant(match.gain)}")

@@ -4,8 +4,8 @@ Rules, strongest first. Each names the check it fired on as `profile/check/rule`
 
 | rule | signal | fires when |
 |---|---|---|
-| W1 | WARNING | harm is replayable, the *lower* end of the 95 % interval of its rate reaches the profile's rate, and the
-                 established method, searched as hard for its own worst case, is harmed less: the intervals do not overlap |
+| W1 | WARNING | harm is replayable; the *lower* end of the 95 % interval of its rate reaches the profile's; the established
+                 method, searched as hard for its own worst case, is harmed less: the intervals do not overlap |
 | C1 | CAUTION | harm is replayable, but its rate may lie below the profile's (lower end of the interval) |
 | C2 | CAUTION | harm is replayable, but only above the criterion's radius |
 | C3 | CAUTION | the established method fails as badly: the two intervals overlap |
@@ -30,7 +30,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from assay.records import Outcome, Verdict
-from assay.reports.comparison import Comparison, compare, judged
+from assay.reports.comparison import Comparison, asked, compare, judged
 from assay.reports.wording import printable, significant
 
 SignalWord = Literal["WARNING", "CAUTION", "NOTICE", "NONE FOUND", "BOUND PROVED"]
@@ -96,7 +96,8 @@ def _rule_of_harm(row: Comparison, rate: float, unequal: bool) -> tuple[SignalWo
         return "CAUTION", "C5", (f"Harm was demonstrated for {count} (established method {beside}), but the "
                                  "established method was searched with less effort.")
     if established.rate_high is None or established.rate_high >= low:
-        return "CAUTION", "C3", f"Harm was demonstrated for {count}, and the established method fails as badly: {beside}."
+        return "CAUTION", "C3", (f"Harm was demonstrated for {count}, and the established method fails as badly: "
+                                 f"{beside}.")
     return "WARNING", "W1", (f"Harm was demonstrated for {count}; the established method, searched as hard for its own "
                              f"worst case: {beside}.")
 
@@ -112,7 +113,8 @@ def _without_harm(ordered: Sequence[Comparison], profile: Mapping[str, Any], com
     if unclear:
         row = unclear[0]
         why = printable(row.audited.reason).rstrip(".")
-        return Decision(signal=_signal("NOTICE", profile, row, "N3", f"“{row.title}” could not be judged: {why}."), on=row)
+        reason = f"“{row.title}” could not be judged: {why}."
+        return Decision(signal=_signal("NOTICE", profile, row, "N3", reason), on=row)
     if absent := _absent(ordered, profile):
         reason = f"“{absent}” was not judged, so the profile did not run in full."
         return Decision(signal=_signal("NOTICE", profile, None, "N5", reason), on=usable[0])
@@ -127,7 +129,7 @@ def _without_harm(ordered: Sequence[Comparison], profile: Mapping[str, Any], com
 def _absent(ordered: Sequence[Comparison], profile: Mapping[str, Any]) -> str:
     """Title of a profile's check without verdict, or of a headline check that did not apply; empty if none."""
     seen = {row.audited.check for row in ordered}
-    for check in profile["checks"]:
+    for check in asked(profile):
         if check["id"] not in seen:
             return str(check.get("title") or check["id"])
     for row in ordered:

@@ -1,4 +1,4 @@
-"""Numbers and names as a reader sees them: two significant digits, percentages, and nothing that can deceive the eye."""
+"""Numbers and names as a reader sees them: two significant digits, percentages, nothing that can deceive the eye."""
 
 from __future__ import annotations
 
@@ -11,11 +11,36 @@ SENTENCE_LIMIT = 180    # characters; longer sentences are not read on a label
 NAME_LIMIT = 40
 MISSING = "not measured"
 
-_FRACTIONS = ("fraction", "relative", "share", "proportion", "sampled")   # units whose numbers are shown as percentages
+# Names and units of the metrics for findings whose profile does not say; `assay.metrics` declares the same.
+METRICS = {
+    "relative-error": ("Image error", "share of the true image's norm"),
+    "psnr": ("Peak signal-to-noise ratio", "dB"),
+    "ssim": ("Structural similarity", "index"),
+    "max-error": ("Greatest error at one place", "share of the true image's peak"),
+    "detail-lost": ("Detail lost", "share of the detail's contrast"),
+    "change-elsewhere": ("Change outside the detail", "share of the detail's norm"),
+    "gain": ("Magnification of a change", "output change per input change"),
+    "lipschitz-bound": ("Lipschitz constant forced by two recovered images", "output per input change"),
+}
+
+# What each flag means and what to do, in one sentence; docs/flags.md says more.
+FLAGS = {
+    "non-finite": "The system returned NaN or infinity; look at the input stored as witness.",
+    "not-deterministic": "Two identical calls gave different outputs; fix the system's seed before judging stability.",
+    "batch-dependent": "The output depends on what else is in the batch; run with batch size 1.",
+    "zero-gradient": "The gradient was exactly zero, so a gradient search sees nothing; a query-only search is needed.",
+    "raised": "The system raised an error on a sample; the other samples were finished.",
+    "not-converged": "A solver stopped before it converged, so its error may be its own; raise its iterations.",
+    "query-beats-gradient": "A query-only search found worse than the gradient search: gradients may be masked.",
+    "worst-below-control": "A random change did more harm than the worst case found: the search was too weak.",
+}
+
+# Units whose numbers are fractions, shown as percentages.
+_FRACTIONS = ("fraction", "relative", "share", "proportion", "sampled", "contrast")
 
 
 def printable(text: str) -> str:
-    r"""The text with every control, formatting and surrogate character written out, so that no name can hide or reorder.
+    r"""The text with every control, formatting and surrogate character written out, so that no name hides or reorders.
 
     Unicode general categories Cc, Cf, Co, Cs and the line separators Zl, Zp are replaced by their code.
 
@@ -64,6 +89,10 @@ def amount(value: float | None, unit: str = "", *, digits: int = 2) -> str:
     >>> amount(0.1734, "fraction"), amount(5.449, "×"), amount(25.3, "dB"), amount(None)
     ('17 %', '5.4 ×', '25 dB', 'not measured')
     """
+    if unit.startswith("output "):
+        unit = "×"
+    elif unit == "index":
+        unit = ""
     if value is None:
         return MISSING
     if is_fraction(unit):
@@ -93,6 +122,7 @@ def plain_change(check: Mapping[str, Any], level: float | None) -> str:
     """
     text = str(check.get("plain") or f"a change of {{level}} ({check.get('unit', '')})")
     if level is None:
+        text = re.sub(r"\s*\([^()]*\{level[^}]*\}[^()]*\)", "", text)
         return re.sub(r"\s*(of\s+)?\{level[^}]*\}", "", text)
     return re.sub(r"\{level[^}]*\}", amount(level, str(check.get("unit", ""))), text)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import resources
@@ -44,6 +43,7 @@ class Network:
     build: Callable[[State], nn.Module]
     weights: str
     description: str
+    one_operator: bool = False
 
 
 def _automap(state: State) -> nn.Module:
@@ -60,7 +60,8 @@ NETWORKS: dict[str, Network] = {
     "unet": Network(build=lambda state: UNet(), weights="unet.safetensors",
                     description="U-Net from the zero-filled image, without data consistency"),
     "automap": Network(build=_automap, weights="automap.safetensors",
-                       description="AUTOMAP 48×48 (Zhu et al. 2018), 60 % variable density, one fixed mask"),
+                       description="AUTOMAP 48×48 (Zhu et al. 2018), 60 % variable density, one fixed mask",
+                       one_operator=True),
 }
 CLASSICAL: dict[str, Callable[..., SystemFamily]] = {
     "total-variation": classical.TotalVariation,
@@ -127,7 +128,8 @@ def _network(spec: str, role: Role, weights: Path | None) -> Loaded:
     module = network.build(state)
     fill(module, state, path)
     files = {path.name: file_digest(path)}
-    system = OperatorNetwork(module, name=spec, settings={"weights": path.name, **facts})
+    system = OperatorNetwork(module, name=spec, settings={"weights": path.name, **facts},
+                             one_operator=network.one_operator)
     options = {} if weights is None else {"weights": str(weights)}
     description = network.description if weights is None else f"{network.description.split(',')[0]}, weights {path.name}"
     return Loaded(system=system, record=SystemRecord(
@@ -201,7 +203,3 @@ def fill(module: nn.Module, state: State, path: Path) -> None:
     for parameter in module.parameters():
         parameter.requires_grad_(False)         # ours, freshly built: gradients of the inputs alone are ever needed
 
-
-def facts_of(path: Path) -> dict[str, str]:
-    """The header of a weights file as text: recipe, seed, data, held-out accuracy."""
-    return {k: json.dumps(v) if not isinstance(v, str) else v for k, v in read_weights(path)[1].items()}

@@ -45,6 +45,7 @@ class _Method:
     name: ClassVar[str]
     kind: ClassVar[str] = "classical"
     access: ClassVar[Access] = Access.GRADIENT
+    one_operator: ClassVar[bool] = False
 
     @property
     def settings(self) -> Mapping[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 from torch import Tensor
 
 from assay.operators.protocol import LinearOperator
-from assay.records import Access, SystemRecord
+from assay.records import Access
 
 
 @runtime_checkable
@@ -24,19 +24,15 @@ class System(Protocol):
 class SystemFamily(Protocol):
     """A system for every forward model: `bind(operator)` gives the system for that one.
 
-    `settings` are plain values that say how it was made; they enter its digest when it has no files.
+    `settings` are plain values that say how it was made; they enter its digest when it has no files. `one_operator` is
+    true where the weights belong to one forward model for ever, as AUTOMAP's do: its sampling cannot be changed.
     """
 
     name: str
     access: Access
     kind: str
     settings: Mapping[str, Any]
+    one_operator: bool
 
     def bind(self, operator: LinearOperator) -> System: ...
 
-
-class Named(Protocol):
-    """A loaded system: the family or system itself beside the record that identifies it."""
-
-    system: System | SystemFamily
-    record: SystemRecord

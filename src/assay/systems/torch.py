@@ -50,6 +50,7 @@ class OperatorNetwork:
     access: Access = Access.GRADIENT
     kind: str = "network"
     settings: Mapping[str, Any] = field(default_factory=dict)
+    one_operator: bool = False
 
     def __post_init__(self) -> None:
         self.module.eval()
@@ -65,13 +66,6 @@ class _Bound(nn.Module):
         self.module, self.operator = module, operator
 
     def forward(self, inputs: Tensor) -> Tensor:
-        # Single-precision weights serve a double-precision replay through a copy made here, not in the caller's module.
         output: Tensor = self.module(inputs, self.operator)
         return output
 
-
-def double_precision(module: nn.Module) -> nn.Module:
-    """A copy of the module with float64 weights: for re-evaluating a witness."""
-    import copy
-
-    return copy.deepcopy(module).to(torch.float64)

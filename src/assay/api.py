@@ -1,0 +1,130 @@
+"""The Python API: `assay.audit(system, data)` runs, judges and tells; `Audit` is what it returns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from assay.records import Verdict
+from assay.store import AuditFolder
+from assay.verdicts import judge_all
+
+if TYPE_CHECKING:
+    from assay.audits.prepare import Recipe
+    from assay.audits.run import Executor, Watcher
+    from assay.audits.session import Session
+
+
+class Audit:
+    """One audit's folder, read: findings, verdicts, report, warning label. Needs no torch."""
+
+    def __init__(self, folder: str | Path) -> None:
+        self._store = AuditFolder(Path(folder))
+        self.header = self._store.header
+
+    @property
+    def folder(self) -> Path:
+        return self._store.path
+
+    @property
+    def store(self) -> AuditFolder:
+        return self._store
+
+    @property
+    def findings(self) -> Any:
+        """All rows as an Arrow table; `.to_pandas()` where pandas is installed."""
+        return self._store.table()
+
+    @property
+    def verdicts(self) -> list[Verdict]:
+        return self.judged(self.header["profile"])
+
+    def judged(self, profile: dict[str, Any]) -> list[Verdict]:
+        """Verdicts of the stored findings under a profile: the audit's own, or one with other thresholds."""
+        planned: dict[tuple[str, str], int] = {}
+        for unit in self._store.plan["units"]:
+            pair = (unit["check"], unit["system"])
+            planned[pair] = planned.get(pair, 0) + len(unit["samples"])
+        for check in profile["checks"]:
+            if check["method"] == "transfer":       # the source image is not its own target
+                for pair in [p for p in planned if p[0] == check["id"]]:
+                    if int(check["perturbation"].get("sources", 1)) == 1:
+                        planned[pair] -= 1
+        return judge_all(self._store.findings(), profile, skipped=self._store.skipped, planned=planned,
+                         systems={s["name"]: s["role"] for s in self.header["systems"]})
+
+    @property
+    def warning_label(self) -> dict[str, Any]:
+        """The label as data; `write()` puts it beside the findings in four formats."""
+        from assay.reports import warning_label
+
+        return warning_label.build(self._store, self.verdicts, issued=datetime.now(UTC))
+
+    def report(self, path: str | Path | None = None) -> Path:
+        """Write the self-contained HTML report and return where it is."""
+        from assay.reports import html
+
+        return html.write_report(self._store, self.verdicts, Path(path) if path else self.folder / "report.html")
+
+    def write(self) -> dict[str, Any]:
+        """Report and label beside the findings; returns the label."""
+        from assay.reports import warning_label
+
+        self.report()
+        label = self.warning_label
+        warning_label.write_all(label, self.folder)
+        return label
+
+
+def audit(system: Any, data: Any = "bundled:brain", *, profile: str = "research", budget: str = "standard",
+          established: Sequence[Any] = ("total-variation",), out: str | Path | None = None, seed: int = 0,
+          processes: int = 1, watch: Watcher | None = None, **options: Any) -> Audit:
+    """Run a profile on a system and data, write report and label, and return the finished audit.
+
+    `system` is a name, `module:factory`, any torch module, a callable, or a system family with `bind(operator)`; `data`
+    a path, "bundled:brain", or a data set. Further keywords are those of `assay.audits.prepare.Recipe` (mask,
+    fraction, noise, size, …). Running again with the same arguments and `out` resumes.
+    """
+    from assay.audits import run
+    from assay.audits.executors.processes import Processes
+    from assay.audits.executors.serial import Serial
+
+    session = session_for(system, data, profile=profile, budget=budget, established=established, seed=seed, **options)
+    folder = Path(out) if out is not None else default_folder(session)
+    executor: Executor = Serial() if processes <= 1 else Processes(processes)
+    run.run_audit(session, folder, executor=executor, watch=watch)
+    finished = Audit(folder)
+    finished.write()
+    return finished
+
+
+def session_for(system: Any, data: Any, *, profile: str, budget: str, established: Sequence[Any], seed: int,
+                **options: Any) -> Session:
+    """A session from names (which another process can repeat) or from objects in memory (which it cannot)."""
+    from dataclasses import replace
+
+    from assay.audits.prepare import Recipe, session_from
+    from assay.systems import catalogue
+
+    named = [s for s in established if isinstance(s, str)]
+    recipe: Recipe = Recipe(systems=(system,) if isinstance(system, str) else ("deep-cascade",), profile=profile,
+                            data=data if isinstance(data, str) else "bundled:brain", budget=budget, seed=seed,
+                            established=tuple(named), **options)
+    session = session_from(recipe)
+    if isinstance(system, str) and isinstance(data, str) and len(named) == len(established):
+        return session
+    systems = [s for s in session.systems if s.record.role == "established"]
+    systems += [catalogue.adopt(s, role="established") for s in established if not isinstance(s, str)]
+    audited = session.systems[0] if isinstance(system, str) else catalogue.adopt(system, role="audited")
+    return replace(session, systems=[audited, *systems], recipe=None, name=audited.record.name,
+                   data=session.data if isinstance(data, str) else data)
+
+
+def default_folder(session: Session) -> Path:
+    """`runs/DATE-SYSTEM`, the date being today's: the same command on the same day resumes."""
+    name = "".join(c if c.isalnum() or c in "-." else "-" for c in session.name)[:60]
+    return Path("runs") / f"{datetime.now(UTC):%Y-%m-%d}-{name}"
+
+

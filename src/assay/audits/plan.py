@@ -1,0 +1,121 @@
+"""What will run, what will not and why, and what it will cost."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from assay.audits.session import Session
+from assay.checks.catalogue import METHODS
+from assay.checks.check import Bench, Check
+from assay.operators.fourier import MaskedFourier
+from assay.records import Access
+from assay.systems.protocol import SystemFamily
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unit:
+    """One piece of work: a check on a system for a shard of samples. Its id is the name of its files."""
+
+    id: str
+    check: str
+    system: str
+    positions: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """The units in order, and what is not applicable with its reason."""
+
+    units: tuple[Unit, ...]
+    skipped: tuple[dict[str, str], ...]
+
+    def data(self, ids: Sequence[str]) -> dict[str, Any]:
+        return {"units": [{"id": u.id, "check": u.check, "system": u.system, "samples": [ids[i] for i in u.positions]}
+                          for u in self.units], "skipped": list(self.skipped)}
+
+
+def make_plan(session: Session) -> Plan:
+    """Checks in the profile's order; within a check the audited systems first, then shards of the samples."""
+    units, skipped = [], []
+    order = sorted(session.systems, key=lambda loaded: loaded.record.role != "audited")
+    for check in session.checks().values():
+        count = len(session.data.ids) if check.samples is None else min(check.samples, len(session.data.ids))
+        for loaded in order:
+            reason = not_applicable(check, loaded.system, session)
+            if reason:
+                skipped.append({"check": check.id, "system": loaded.record.name, "reason": reason})
+                continue
+            for start in range(0, count, session.shard):
+                positions = tuple(range(start, min(start + session.shard, count)))
+                name = f"{check.id}~{loaded.record.name}~{start // session.shard:05d}"
+                units.append(Unit(id=name.replace("/", "_"), check=check.id, system=loaded.record.name,
+                                  positions=positions))
+    return Plan(units=tuple(units), skipped=tuple(skipped))
+
+
+def not_applicable(check: Check, system: Any, session: Session) -> str:
+    """Why the check cannot be asked of the system, or ""."""
+    if check.method not in METHODS:
+        return f"unknown method {check.method!r}"
+    if system.access < Access[check.needs]:
+        return f"needs {check.needs.lower()}s, and the system gives {Access(system.access).name.lower()}s only"
+    if check.method == "sampling":
+        if not isinstance(system, SystemFamily):
+            return "the system serves one forward model only"
+        if system.one_operator:
+            return "its weights belong to one mask for ever"
+        if not isinstance(session.data.operator, MaskedFourier):
+            return "the data are not Fourier samples"
+    if check.method == "transfer" and len(session.data.ids) < 2:
+        return "one sample only: there is no other image to transfer to"
+    return ""
+
+
+def evaluations(check: Check) -> tuple[int, int]:
+    """(forward, forward + backward) evaluations of the system per sample that the check is planned to spend."""
+    spec, rungs = dict(check.search), max(1, len(check.levels))
+    after = rungs * (1 + check.controls)
+    if check.method == "local-gain":
+        return 2 * check.controls, 2 * int(spec.get("iterations", 15)) + 2
+    if check.method == "sampling":
+        return rungs * (1 + check.controls) + 1, 0
+    if check.method == "preflight":
+        return 3, 1
+    if spec.get("kind") == "gradient":
+        runs = rungs * max(1, int(spec.get("restarts", 1)))
+        share = 1 if check.method != "transfer" else 0
+        return after + rungs * (int(spec.get("query", 0)) + 1), share * runs * int(spec["steps"])
+    draws = int(spec.get("draws", 1)) + (24 if spec.get("kind") == "places" else 0)
+    return after + rungs * draws, 0
+
+
+def forecast(session: Session, plan: Plan, bench: Bench) -> float:
+    """Seconds the plan is expected to take in one process, from timing each system once on one sample."""
+    x = session.data.fetch((0,))
+    costs = {}
+    for name, system in bench.systems.items():
+        with torch.no_grad():
+            system(x.inputs)
+            start = time.perf_counter()
+            system(x.inputs)
+        forward = time.perf_counter() - start
+        both = forward
+        if system.access >= Access.GRADIENT:
+            inputs = x.inputs.detach().requires_grad_(True)
+            start = time.perf_counter()
+            output = system(inputs)
+            if output.requires_grad:
+                torch.autograd.grad(output.abs().square().sum(), inputs)
+            both = time.perf_counter() - start
+        costs[name] = (forward, both)
+    checks, total = session.checks(), 0.0
+    for unit in plan.units:
+        plain, graded = evaluations(checks[unit.check])
+        forward, both = costs[unit.system]
+        total += len(unit.positions) * (plain * forward + graded * both)
+    return total

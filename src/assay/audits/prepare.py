@@ -1,0 +1,199 @@
+"""From words to a session: names of systems, path of data, mask, noise, profile. The words are the recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from assay.arrays import InputError
+from assay.audits.session import Session
+from assay.datasets.bundled import SETS, BundledSlices
+from assay.datasets.measured import Dataset, Source, retrospective, simulate
+from assay.datasets.sources import load_images, load_kspace
+from assay.operators.fourier import MaskedFourier
+from assay.operators.subsampling import cartesian_lines, variable_density
+from assay.profiles import load as profiles
+from assay.systems import catalogue
+from assay.systems.classical import choose_weight
+from assay.systems.protocol import SystemFamily
+
+TUNED = ("total-variation", "wavelet", "tikhonov")
+CANDIDATES = (3e-4, 1e-3, 2e-3, 5e-3, 1e-2, 3e-2)
+MOST_TUNING = 4             # samples set aside to choose regularisation on
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Everything a user says. Another process, or `assay verify` next year, builds the same session from it.
+
+    `data` is "bundled:brain" or a path; `mask` "lines" or "variable-density"; `weights` maps a system to its file.
+    """
+
+    systems: Sequence[str]
+    established: Sequence[str] = ("total-variation",)
+    data: str = "bundled:brain"
+    kspace: bool = False
+    key: str | None = None
+    axis: int | None = None
+    size: int | None = None
+    limit: int | None = None
+    licence: str = "unknown"
+    mask: str = "lines"
+    fraction: float = 0.33
+    mask_seed: int = 0
+    noise: float = 0.01
+    profile: str = "research"
+    budget: str = "standard"
+    seed: int = 0
+    weights: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def data_dict(self) -> dict[str, Any]:
+        values = dict(vars(self))
+        values["systems"], values["established"] = list(self.systems), list(self.established)
+        return values
+
+
+def session_from(recipe: Mapping[str, Any] | Recipe) -> Session:
+    """The session of a recipe: systems loaded, data measured, regularisation chosen on samples that are not audited."""
+    words = recipe if isinstance(recipe, Recipe) else Recipe(**recipe)
+    audited, tuning = datasets(words)
+    loaded = [_load(words, name, "audited") for name in words.systems]
+    choices: dict[str, Any] = {}
+    for name in words.established:
+        system, choice = _established(words, name, tuning)
+        loaded.append(system)
+        if choice:
+            choices[name] = choice
+    return Session(name=" and ".join(words.systems), systems=loaded, data=audited, seed=words.seed,
+                   profile=profiles.load(words.profile, budget=words.budget), recipe=words.data_dict(), choices=choices)
+
+
+def datasets(words: Recipe) -> tuple[Dataset, Dataset | None]:
+    """The audited samples, and others of the same kind for choosing regularisation (None: too few to spare any)."""
+    if words.data.startswith("bundled:"):
+        name = words.data.removeprefix("bundled:")
+        if name not in SETS:
+            raise InputError(f"data {words.data!r}: unknown bundled set; known: {', '.join('bundled:' + s for s in SETS)}")
+        size = words.size or (48 if words.systems[0] == "automap" else 128)
+        if size not in (48, 128):
+            raise InputError(f"--size {size}: the bundled slices come at 48 and 128")
+        source: Source = BundledSlices(name, size)
+        tuning: Source | None = BundledSlices("brain-tuning", size)
+    else:
+        source, tuning = _split(_user_source(words))
+    if words.limit is not None and words.data.startswith("bundled:"):
+        source = Subset(source, tuple(range(min(words.limit, len(source)))))
+    operator = operator_for(words, source)
+    return _measured(words, source, operator), None if tuning is None else _measured(words, tuning, operator)
+
+
+def _user_source(words: Recipe) -> Source:
+    if words.kspace:
+        kspace = load_kspace(words.data, key=words.key, limit=words.limit, licence=words.licence)
+        if kspace.natively_undersampled:
+            raise InputError(f"{words.data}: {kspace.zeros:.0%} of this k-space was never measured, so there is no true "
+                             "image to compare with; give fully sampled data")
+        return kspace
+    return load_images(words.data, key=words.key, axis=words.axis, size=words.size, limit=words.limit,
+                       licence=words.licence)
+
+
+@dataclass(frozen=True)
+class Subset:
+    """Some samples of a source, by position."""
+
+    source: Source
+    positions: tuple[int, ...]
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        return tuple(self.source.ids[i] for i in self.positions)
+
+    @property
+    def digests(self) -> Mapping[str, str]:
+        return {name: self.source.digests[name] for name in self.ids}
+
+    @property
+    def licence(self) -> str:
+        return self.source.licence
+
+    @property
+    def description(self) -> str:
+        return self.source.description
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        return self.source.options
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def __getitem__(self, index: int) -> Any:
+        return self.source[self.positions[index]]
+
+
+def _split(source: Source) -> tuple[Source, Source | None]:
+    """The last fifth of the samples (one to four) is set aside for choosing regularisation, if there are at least 4."""
+    n = len(source)
+    if n < MOST_TUNING:
+        return source, None
+    aside = min(MOST_TUNING, max(1, n // 5))
+    return Subset(source, tuple(range(n - aside))), Subset(source, tuple(range(n - aside, n)))
+
+
+def operator_for(words: Recipe, source: Source) -> MaskedFourier:
+    """Masked Fourier sampling for the source's images, with coil maps estimated from multi-coil k-space."""
+    shape = tuple(source[0].shape)
+    generator = torch.Generator().manual_seed(words.mask_seed)     # as in the recipes: AUTOMAP must find its mask again
+    pair = (int(shape[-2]), int(shape[-1]))
+    if words.mask == "lines":
+        mask = cartesian_lines(pair, words.fraction, generator=generator)
+    elif words.mask == "variable-density":
+        mask = variable_density(pair, words.fraction, generator=generator)
+    else:
+        raise InputError(f"--mask {words.mask!r}: known masks are lines and variable-density")
+    centred = getattr(source, "centred", True)
+    if not centred:
+        mask = torch.fft.ifftshift(mask)
+    maps = None
+    if len(shape) == 3:
+        from assay.operators.sensitivity import estimate_maps
+        maps = estimate_maps(source[0], centred=centred)
+    return MaskedFourier(mask=mask, centred=centred, maps=maps)
+
+
+def _measured(words: Recipe, source: Source, operator: MaskedFourier) -> Dataset:
+    options = {"data": words.data, **dict(source.options)}
+    if words.kspace:
+        return retrospective(source, operator, options=options)
+    return simulate(source, operator, noise=words.noise, seed=words.seed, options=options)
+
+
+def _load(words: Recipe, name: str, role: Any, **options: Any) -> catalogue.Loaded:
+    weights = words.weights.get(name)
+    return catalogue.load(name, role=role, weights=Path(weights) if weights else None,
+                          options={**dict(words.options.get(name, {})), **options})
+
+
+def _established(words: Recipe, name: str, tuning: Dataset | None) -> tuple[catalogue.Loaded, dict[str, Any]]:
+    """An established method; its weight chosen on the tuning samples unless the user fixed it."""
+    fixed = dict(words.options.get(name, {}))
+    if name not in TUNED or "weight" in fixed or tuning is None:
+        reason = "fixed by the user" if "weight" in fixed else "too few samples to set any aside: the default was used"
+        return _load(words, name, "established"), {"how": reason} if name in TUNED else {}
+    x = tuning.fetch(tuple(range(min(MOST_TUNING, len(tuning.ids)))))
+    family = catalogue.CLASSICAL[name]
+
+    def at(weight: float) -> SystemFamily:
+        return family(**{**fixed, "weight": weight})
+
+    weight, table = choose_weight(at, CANDIDATES, tuning.operator, x.truth, x.inputs)  # type: ignore[arg-type]
+    loaded = _load(words, name, "established", weight=weight)
+    return loaded, {"how": "least mean relative error on samples that are not audited", "weight": weight,
+                    "table": table, "samples": list(x.ids), "data": tuning.record.digest}
+

@@ -1,0 +1,115 @@
+"""What one audit works with: systems with roles, data, profile, seed; and the header that identifies it."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from assay.arrays import InputError
+from assay.checks.check import Bench, Check
+from assay.datasets.measured import Dataset
+from assay.records import Provenance, Role, to_data
+from assay.systems.catalogue import Loaded
+from assay.systems.metered import Metered
+from assay.systems.protocol import SystemFamily
+
+SHARD = 4               # samples per unit of work: part of the plan, so results do not depend on workers
+EXHIBITED = 4           # samples whose pictures are stored
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Session:
+    """Everything an audit needs in memory. `recipe` says how another process builds the same session, if it can."""
+
+    name: str
+    systems: Sequence[Loaded]
+    data: Dataset
+    profile: Mapping[str, Any]
+    seed: int = 0
+    recipe: Mapping[str, Any] | None = None
+    shard: int = SHARD
+    choices: Mapping[str, Any] = field(default_factory=dict)    # regularisation chosen on held-out images
+
+    def __post_init__(self) -> None:
+        names = [loaded.record.name for loaded in self.systems]
+        if len(set(names)) != len(names):
+            raise InputError(f"two systems are called {names!r}; give them different names")
+        if not any(loaded.record.role == "audited" for loaded in self.systems):
+            raise InputError("no audited system: one is needed")
+
+    @property
+    def roles(self) -> dict[str, Role]:
+        return {loaded.record.name: loaded.record.role for loaded in self.systems}
+
+    def checks(self) -> dict[str, Check]:
+        return {item["id"]: check_from(item) for item in self.profile["checks"]}
+
+    def bench(self) -> Bench:
+        """The systems bound to the data's forward model, counted, and everything a check may ask for."""
+        bound = {}
+        for loaded in self.systems:
+            system = loaded.system
+            if isinstance(system, SystemFamily):
+                system = system.bind(self.data.operator)
+            bound[loaded.record.name] = Metered(system, name=loaded.record.name)
+        return Bench(systems=bound, roles=self.roles, seed=self.seed, keep=self.shard,
+                     families={loaded.record.name: loaded.system for loaded in self.systems},
+                     fetch=self.data.fetch, exhibits=frozenset(self.data.ids[:EXHIBITED]))
+
+    def header(self) -> dict[str, Any]:
+        """What `audit.json` holds. Nothing that changes between equal runs: no time, no host name."""
+        return {"name": self.name, "profile": dict(self.profile), "seed": self.seed, "shard": self.shard,
+                "systems": [to_data(loaded.record) for loaded in self.systems], "data": to_data(self.data.record),
+                "recipe": to_data(self.recipe) if self.recipe else None, "choices": to_data(self.choices),
+                "provenance": to_data(provenance(self.seed))}
+
+
+def check_from(item: Mapping[str, Any]) -> Check:
+    """A profile's table as a `Check`."""
+    values = {**item, "sources": tuple(item["sources"]), "levels": tuple(item.get("levels", ())),
+              "extra_metrics": tuple(item.get("extra_metrics", ()))}
+    return Check(**values)
+
+
+def provenance(seed: int) -> Provenance:
+    """Versions, commit and hardware of this process."""
+    def version(package: str) -> str:
+        try:
+            return metadata.version(package)
+        except metadata.PackageNotFoundError:
+            return "not installed"
+
+    commit, dirty = _commit()
+    return Provenance(tool_version=version("assay"), seed=seed, commit=commit, dirty=dirty, precision="float32",
+                      versions={"python": platform.python_version()} | {
+                          p: version(p) for p in ("torch", "numpy", "pyarrow", "safetensors")},
+                      hardware=f"{platform.machine()}, {torch.get_num_threads()} threads")
+
+
+def _commit() -> tuple[str, bool]:
+    """Commit of the checkout Assay runs from, and whether it has changes; empty for an installed package."""
+    here = Path(__file__).resolve().parent
+
+    def git(*words: str) -> str:
+        return subprocess.run(["git", "-C", str(here), *words], capture_output=True, text=True, timeout=10,
+                              check=True).stdout.strip()
+    try:
+        if not git("ls-files", Path(__file__).name):
+            return "", False
+        return git("rev-parse", "HEAD"), bool(git("status", "--porcelain", "--untracked-files=no"))
+    except (OSError, subprocess.SubprocessError):
+        return "", False
+
+
+def renamed(loaded: Loaded, name: str) -> Loaded:
+    """The same system under another name, where two would share one."""
+    return Loaded(system=loaded.system, record=replace(loaded.record, name=name))
+
+

@@ -1,0 +1,267 @@
+"""The command line: parse, call the API, print. Human text to stderr, data to stdout; nothing here loads torch."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+EXIT = {"nothing": 0, "findings": 1, "usage": 2, "incomplete": 3, "internal": 4, "untested": 5}
+FORMATS = click.Choice(["text", "json", "junit", "sarif"])
+
+
+class Exit(Exception):  # noqa: N818 - not an error by itself
+    """A documented exit code with the sentence to print."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code, self.message = EXIT[code], message
+
+
+def main() -> None:
+    """Run the command; every failure is one clear sentence and a documented exit code."""
+    try:
+        code = cli(standalone_mode=False)
+    except Exit as stop:
+        click.echo(stop.message, err=True)
+        code = stop.code
+    except click.ClickException as error:
+        error.show()
+        code = EXIT["usage"]
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("\nStopped. Everything finished is kept: run the same command again to resume.", err=True)
+        code = EXIT["incomplete"]
+    except Exception as error:
+        code = _failure(error)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _failure(error: Exception) -> int:
+    """Bad input is the user's to mend (2), a full disk leaves a resumable audit (3), the rest is ours (4)."""
+    from assay.store import DiskFullError
+
+    if isinstance(error, DiskFullError) or (isinstance(error, OSError) and error.errno in (28, 122)):
+        click.echo(f"Error: {error}", err=True)
+        return EXIT["incomplete"]
+    if isinstance(error, (ValueError, FileNotFoundError, PermissionError)):      # InputError, ProfileError, StoreError
+        click.echo(f"Error: {error}", err=True)
+        return EXIT["usage"]
+    import traceback
+
+    traceback.print_exc()
+    click.echo("This is a fault in Assay, not in your input; please report it with the lines above.", err=True)
+    return EXIT["internal"]
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="assay")
+def cli() -> None:
+    """Find the worst case of an AI system, beside the average case and the established method."""
+
+
+def recipe_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that say what is audited, on what data, under which profile."""
+    options = [
+        click.argument("system"),
+        click.argument("data", default="bundled:brain"),
+        click.option("--profile", default="research", show_default=True, help="A profile's name or TOML file."),
+        click.option("--budget", default="standard", show_default=True, help="demo, standard, or one of the profile's."),
+        click.option("--established", multiple=True, default=("total-variation",), show_default=True,
+                     help="Established method to compare with; may be given several times."),
+        click.option("--weights", type=click.Path(path_type=Path), help="Weights of SYSTEM (.safetensors, author's .npz)."),
+        click.option("--mask", type=click.Choice(["lines", "variable-density"]), default="lines", show_default=True),
+        click.option("--fraction", type=float, default=0.33, show_default=True, help="Share of Fourier samples."),
+        click.option("--mask-seed", type=int, default=0, show_default=True),
+        click.option("--noise", type=float, default=0.01, show_default=True, help="Simulated noise, share of ‖y‖."),
+        click.option("--kspace", is_flag=True, help="DATA is measured, fully sampled k-space."),
+        click.option("--key", help="Name of the array in a .npz, .mat or .h5 file."),
+        click.option("--axis", type=int, help="Axis of a NIfTI volume to cut across."),
+        click.option("--size", type=int, help="Centre-crop or zero-pad images to this many pixels."),
+        click.option("--limit", type=int, help="Audit the first so many samples."),
+        click.option("--licence", default="unknown", help="Licence of DATA, for the record."),
+        click.option("--seed", type=int, default=0, show_default=True),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def _recipe(values: dict[str, Any]) -> Any:
+    from assay.audits.prepare import Recipe
+
+    system, weights = values.pop("system"), values.pop("weights")
+    return Recipe(systems=(system,), weights={system: str(weights)} if weights else {}, **values)
+
+
+@cli.command()
+@recipe_options
+@click.option("--out", type=click.Path(path_type=Path), help="Folder of the audit (default runs/DATE-SYSTEM).")
+@click.option("--processes", type=int, default=1, show_default=True, help="Local worker processes.")
+@click.option("--format", "form", type=FORMATS, default="text", show_default=True)
+def audit(out: Path | None, processes: int, form: str, **values: Any) -> int:
+    """Audit SYSTEM on DATA: plan, run (or resume), judge, write report and warning label.
+
+    SYSTEM is a built-in name (deep-cascade, deep-cascade-jitter, unet, automap, total-variation, …) or your own
+    module:factory. DATA is bundled:brain, or a file or folder of images or k-space.
+    """
+    return _run(_recipe(values), out, processes, form)
+
+
+@cli.command()
+@click.option("--out", type=click.Path(path_type=Path), default=Path("runs/demo"), show_default=True)
+@click.option("--processes", type=int, default=1, show_default=True)
+@click.option("--format", "form", type=FORMATS, default="text", show_default=True)
+def demo(out: Path, processes: int, form: str) -> int:
+    """Audit the bundled deep cascade against total variation on sixteen bundled brain slices, in minutes."""
+    from assay.audits.prepare import Recipe
+
+    code = _run(Recipe(systems=("deep-cascade",), budget="demo"), out, processes, form)
+    click.echo(f"\nLook:   open {out}/report.html\nVerify: assay verify {out}", err=True)
+    return 0 if code == EXIT["findings"] else code
+
+
+def _run(recipe: Any, out: Path | None, processes: int, form: str) -> int:
+    from assay.api import Audit, default_folder
+    from assay.audits.executors.processes import Processes
+    from assay.audits.executors.serial import Serial
+    from assay.audits.plan import forecast, make_plan
+    from assay.audits.prepare import session_from
+    from assay.audits.run import run_audit
+    from assay.reports import progress
+
+    session = session_from(recipe)
+    plan, folder = make_plan(session), out or default_folder(session)
+    if not plan.units:
+        raise Exit("untested", "Nothing was tested: no check of this profile applies to this system and data.")
+    click.echo(progress.plan_text(session.header(), plan.data(session.data.ids),
+                                  forecast(session, plan, session.bench())), err=True)
+    with progress.watching(len(plan.units)) as watch:
+        run_audit(session, folder, executor=Serial() if processes <= 1 else Processes(processes), watch=watch,
+                  plan=plan)
+    finished = Audit(folder)
+    label = finished.write()
+    _print(finished, form)
+    return EXIT["findings"] if label["headline"]["signal"] in ("WARNING", "CAUTION") else EXIT["nothing"]
+
+
+def _print(finished: Any, form: str) -> None:
+    from rich.console import Console
+
+    from assay.reports import exports, terminal
+
+    Console(stderr=True).print(terminal.summary(finished.store, finished.verdicts))
+    if form == "json":
+        click.echo(json.dumps(exports.json_object(finished.store, finished.verdicts), indent=1, ensure_ascii=False))
+    elif form == "junit":
+        click.echo(exports.junit(finished.verdicts))
+    elif form == "sarif":
+        click.echo(json.dumps(exports.sarif(finished.verdicts), indent=1, ensure_ascii=False))
+
+
+@cli.command("plan")
+@recipe_options
+def plan_(**values: Any) -> int:
+    """Say what would run, what would not and why, and how long it would take. Runs no search."""
+    from assay.audits.plan import forecast, make_plan
+    from assay.audits.prepare import session_from
+    from assay.reports import progress
+
+    session = session_from(_recipe(values))
+    plan = make_plan(session)
+    click.echo(progress.plan_text(session.header(), plan.data(session.data.ids),
+                                  forecast(session, plan, session.bench())))
+    return 0
+
+
+@cli.command()
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--everything", is_flag=True, help="Replay every stored witness, not only the most harmful.")
+@click.option("--no-replay", is_flag=True, help="Check hashes, label and expiry only; needs no torch.")
+def verify(path: Path, everything: bool, no_replay: bool) -> int:
+    """Check an audit folder or its warning_label.json: hashes, expiry, model, then replay the witnesses."""
+    from assay.reports import warning_label
+    from assay.store import AuditFolder
+
+    folder = AuditFolder(path.parent if path.is_file() else path)
+    beside = path if path.is_file() else path / "warning_label.json"
+    label = None
+    if beside.exists():
+        label = warning_label.read(beside.read_bytes())
+    from assay.audits.verify import verify as run_checks
+
+    def show(claim: Any) -> None:
+        click.echo(f"{'holds ' if claim.holds else 'FAILS '} {claim.claim}: {claim.detail}", err=True)
+
+    claims = run_checks(folder, label=label, replay=not no_replay, everything=everything, watch=show)
+    failed = [c for c in claims if not c.holds]
+    click.echo("Every claim that was checked holds." if not failed else
+               f"{len(failed)} of {len(claims)} claims fail: {failed[0].claim}.", err=True)
+    return EXIT["findings"] if failed else EXIT["nothing"]
+
+
+@cli.command()
+@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("--profile", help="Judge by another profile's criteria (default: the audit's own).")
+@click.option("--budget", default="standard", show_default=True)
+def judge(folder: Path, profile: str | None, budget: str) -> int:
+    """Apply criteria to stored findings again; runs no search and loads no torch."""
+    from assay.api import Audit
+    from assay.profiles import load as profiles
+
+    stored = Audit(folder)
+    chosen = profiles.load(profile, budget=budget) if profile else stored.header["profile"]
+    for verdict in stored.judged(chosen):
+        click.echo(f"{verdict.check}\t{verdict.system}\t{verdict.outcome}\t{verdict.reason}")
+    return 0
+
+
+@cli.command()
+@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
+def report(folder: Path) -> int:
+    """Write report.html and the warning label of a finished audit again; loads no torch."""
+    from assay.api import Audit
+
+    Audit(folder).write()
+    click.echo(str(folder / "report.html"))
+    return 0
+
+
+@cli.command()
+@click.option("--profile", default="research", show_default=True)
+def checks(profile: str) -> int:
+    """List a profile's checks: id, question."""
+    from assay.profiles import load as profiles
+
+    for check in profiles.load(profile)["checks"]:
+        click.echo(f"{check['id']:14} {check['question']}")
+    return 0
+
+
+@cli.command()
+@click.argument("name")
+@click.option("--profile", default="research", show_default=True)
+def explain(name: str, profile: str) -> int:
+    """Explain a check or a flag: what it asks, how, from which source, what to do."""
+    from assay.profiles import load as profiles
+    from assay.reports.wording import FLAGS
+
+    if name in FLAGS:
+        click.echo(f"{name}: {FLAGS[name]}")
+        return 0
+    found = [c for c in profiles.load(profile)["checks"] if c["id"] == name]
+    if not found:
+        raise click.UsageError(f"no check or flag is called {name!r}; see `assay checks`")
+    check = found[0]
+    click.echo(f"{check['id']}: {check['title']}\n{check['question']}\n")
+    for field in ("method", "perturbation", "levels", "search", "metric", "controls", "criterion", "sources"):
+        if check.get(field):
+            click.echo(f"  {field:13} {check[field]}")
+    return 0
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""Reading a profile: TOML to checks as data, with a budget applied. No torch: `plan` and `judge` need no system."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from assay.records import digest_of
+
+REQUIRED = ("id", "title", "community", "version", "rate", "headline", "checks", "not_tested", "actions")
+CHECK_REQUIRED = ("id", "title", "question", "method", "metric", "criterion", "sources")
+CHECK_KNOWN = {*CHECK_REQUIRED, "unit", "plain", "perturbation", "search", "levels", "extra_metrics", "controls",
+               "samples", "needs"}
+
+
+class ProfileError(ValueError):
+    """A profile that cannot be used: the message names the file and the key."""
+
+
+def names() -> tuple[str, ...]:
+    """The profiles that come with Assay."""
+    return tuple(sorted(f.name.removesuffix(".toml") for f in resources.files(__package__).iterdir()
+                        if f.name.endswith(".toml")))
+
+
+def load(name: str, *, budget: str = "standard") -> dict[str, Any]:
+    """The profile (a built-in name, or a path to a TOML file) with the named budget's numbers filled in.
+
+    A budget is a table `[budgets.NAME.CHECK]` whose keys replace those of the check; keys of `search` are merged. The
+    digest covers the profile after the budget, so a smaller budget is another profile.
+    """
+    data = _read(name)
+    for key in REQUIRED:
+        if key not in data:
+            raise ProfileError(f"profile {name}: key {key!r} is missing")
+    budgets = data.pop("budgets", {})
+    if budget not in budgets and budget != "standard":
+        raise ProfileError(f"profile {name}: unknown budget {budget!r}; known: {', '.join(['standard', *budgets])}")
+    changes = budgets.get(budget, {})
+    data["checks"] = [_with_budget(check, changes.get(check.get("id", ""), {}), name) for check in data["checks"]]
+    known = {check["id"] for check in data["checks"]}
+    if unknown := sorted(set(changes) - known):
+        raise ProfileError(f"profile {name}: budget {budget!r} names unknown check {unknown[0]!r}")
+    if data["headline"] not in known:
+        raise ProfileError(f"profile {name}: headline {data['headline']!r} is not one of its checks")
+    data["budget"] = budget
+    data["digest"] = digest_of(data)
+    return data
+
+
+def _read(name: str) -> dict[str, Any]:
+    if name in names():
+        text = resources.files(__package__).joinpath(f"{name}.toml").read_text(encoding="utf-8")
+    else:
+        path = Path(name)
+        if not path.is_file():
+            raise ProfileError(f"unknown profile {name!r}; known: {', '.join(names())}, or a path to a TOML file")
+        text = path.read_text(encoding="utf-8")
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ProfileError(f"profile {name}: {error}") from None
+
+
+def _with_budget(check: Mapping[str, Any], changes: Mapping[str, Any], name: str) -> dict[str, Any]:
+    for key in CHECK_REQUIRED:
+        if key not in check:
+            raise ProfileError(f"profile {name}: check {check.get('id', '?')!r} has no {key!r}")
+    if unknown := sorted((set(check) | set(changes)) - CHECK_KNOWN):
+        raise ProfileError(f"profile {name}: check {check['id']!r} has unknown key {unknown[0]!r}")
+    merged = {**check, **changes}
+    merged["search"] = {**check.get("search", {}), **changes.get("search", {})}
+    level = merged["criterion"].get("level")
+    if level is not None and merged.get("levels") and level not in merged["levels"]:
+        raise ProfileError(f"profile {name}: check {check['id']!r} judges level {level}, which is not in its ladder")
+    return merged

@@ -1,0 +1,187 @@
+"""The parts of the warning label's data, each computed from the audit's folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from assay.records import Access, Finding, Outcome, digest_of
+from assay.reports.bars import bar_range
+from assay.reports.comparison import (
+    Comparison,
+    Estimate,
+    Folder,
+    asked,
+    at_level,
+    effort,
+    is_complete,
+    mean_estimate,
+    rows_of,
+    unequal_checks,
+    worst_estimate,
+)
+from assay.reports.headline import Headline, noise_ratio, noun, space_of
+from assay.reports.wording import plain_change, printable, sentence
+
+REPLAY = "assay verify warning_label.json"
+_KINDS = {"WARNING": "demonstrated", "CAUTION": "demonstrated", "NOTICE": "incomplete",
+          "NONE FOUND": "searched-none-found", "BOUND PROVED": "certified"}
+_DIGITS = 10    # of stored estimates: sums may differ in the last bits between machines, and labels must not
+
+
+def first_audited(header: Mapping[str, Any]) -> str:
+    """Name of the first audited system."""
+    return next(str(s["name"]) for s in header["systems"] if s["role"] == "audited")
+
+
+def subject(header: Mapping[str, Any], name: str, version: str) -> dict[str, Any]:
+    """What was audited, bound by the digest of its files and of what stands before it."""
+    system = next(s for s in header["systems"] if s["name"] == name)
+    data = header["data"]
+    before = {"operator": data["operator"], "options": data.get("options", {}), "simulated": data["simulated"]}
+    return {"name": name, "version": version, "task": str(header["profile"].get("task", "image-reconstruction")),
+            "modality": str(header["profile"].get("modality", "unspecified")), "kind": system["kind"],
+            "digest": _sha(system["digest"]), "access": Access(system["access"]).name.lower(),
+            "preprocessing": {"digest": _sha(digest_of(before)), "description": printable(str(data["operator"]))}}
+
+
+def results(row: Comparison, findings: Sequence[Finding]) -> dict[str, Any]:
+    """The four bars and what belongs to them, from the check that the headline speaks of."""
+    own = rows_of(findings, row.audited)
+    worst = worst_estimate(row.audited)
+    normal, average = (mean_estimate(getattr(f, which) for f in own) for which in ("normal", "average"))
+    established = None
+    estimates = [normal, average, worst]
+    if row.established is not None:
+        theirs = rows_of(findings, row.established)
+        their_worst = worst_estimate(row.established)
+        estimates.append(their_worst)
+        under = [f.worst for f in findings if f.check == row.audited.check and f.system == row.established.system
+                 and f.origin == row.audited.system and at_level(f, row.audited.level)]
+        established = {
+            "name": row.established.system, "normal": _estimate(mean_estimate(f.normal for f in theirs)),
+            "average_case": _estimate(mean_estimate(f.average for f in theirs)),
+            "worst_case": _estimate(their_worst, "lower" if row.established.better == "lower" else "upper"),
+            "same_change": _estimate(mean_estimate(under)), "harmed": row.established.harmed, "n": row.established.n,
+            "same_budget": row.audited.check not in unequal_checks(findings, [row])}
+    low, high = bar_range(row, estimates)
+    return {"check": row.audited.check, "title": printable(row.title),
+            "metric": {"id": row.audited.metric, "name": printable(row.metric), "unit": row.unit,
+                       "better": row.audited.better, "range": [low, high]},
+            "normal": _estimate(normal), "average_case": _estimate(average),
+            "worst_case": _estimate(worst, "lower" if row.audited.better == "lower" else "upper"),
+            "harmed": {"count": row.audited.harmed, "n": row.audited.n,
+                       "rate95": _interval(row.audited.rate_low, row.audited.rate_high)},
+            "criterion": printable(row.audited.criterion), "established": established}
+
+
+def perturbation(row: Comparison, header: Mapping[str, Any], top: Headline) -> dict[str, Any]:
+    """How large the change was, in numbers and in words, and against which reference it is called harmless."""
+    check, level = row.check, row.audited.level
+    ratio = noise_ratio(check, level, header["data"].get("noise"))
+    declared = top.signal.word == "WARNING" and row.established is not None
+    detail = "no reference is claimed"
+    if declared and row.established is not None:
+        detail = f"{row.established.system}, searched for its own worst case with the same budget"
+    return {"space": space_of(check), "norm": _norm(row.audited.unit), "radius": level, "unit": row.audited.unit,
+            "relative_to_noise": None if ratio is None else _rounded(ratio),
+            "plain": sentence(printable(plain_change(check, level)), limit=160),
+            "human_reference": {"basis": "established-method" if declared else "none", "detail": printable(detail)}}
+
+
+def evidence(folder: Folder, rows: Sequence[Comparison], top: Headline, findings: Sequence[Finding]) -> dict[str, Any]:
+    """Which kind of evidence the signal rests on, how it was searched for, and every check's outcome."""
+    row = top.on
+    own = rows_of(findings, row.audited) if row else []
+    witnesses = row.audited.witnesses if row else 0
+    kind = _KINDS[top.signal.word]
+    methods = {str(r.check.get("method", r.check["id"])): None for r in rows}
+    count = max(len(own), 1)
+    finished, planned = folder.done
+    return {"kind": kind, "replayable": kind == "demonstrated" and witnesses > 0, "witnesses": witnesses,
+            "searches": list(methods) or ["none"],
+            "budget": {"forward": round(sum(f.forward for f in own) / count),
+                       "backward": round(sum(f.backward for f in own) / count),
+                       "controls": max((f.controls for f in own), default=0),
+                       "evaluations": round(effort(findings, row.audited)) if row else 0},
+            "parts": {"finished": finished, "planned": planned, "complete": is_complete(folder)},
+            "checks": [{"id": r.audited.check, "title": printable(r.title), "outcome": r.audited.outcome.value,
+                        "harmed": r.audited.harmed, "n": r.audited.n} for r in rows]}
+
+
+def scope(header: Mapping[str, Any], row: Comparison | None) -> dict[str, Any]:
+    """Which samples the numbers are about."""
+    data = header["data"]
+    return {"dataset": {"id": printable(str(data["id"])), "digest": _sha(data["digest"]),
+                        "licence": printable(str(data["licence"])), "simulated": data["simulated"]},
+            "n": row.audited.n if row else 0, "noun": noun(header["profile"]),
+            "sampling": printable(str(data["description"]))}
+
+
+def not_tested(folder: Folder, rows: Sequence[Comparison]) -> list[str]:
+    """What the profile leaves out, what the plan left out, and what could not be judged; never empty."""
+    lines = [printable(str(item)) for item in folder.header["profile"]["not_tested"]]
+    titles = {str(c["id"]): str(c.get("title") or c["id"]) for c in asked(folder.header["profile"])}
+    skipped = {str(s["check"]): str(s["reason"]) for s in folder.skipped}
+    lines += [f"{titles.get(check, check)}: {printable(reason)}" for check, reason in skipped.items()]
+    lines += [f"{r.title}: {printable(r.audited.reason)}" for r in rows if r.audited.check not in skipped
+              and r.audited.outcome in (Outcome.INCONCLUSIVE, Outcome.NOT_APPLICABLE)]
+    seen = {r.audited.check for r in rows} | set(skipped)
+    lines += [f"{title}: no result" for identity, title in titles.items() if identity not in seen]
+    return list(dict.fromkeys(lines)) or ["anything beyond the checks listed on this label"]
+
+
+def profile_of(profile: Mapping[str, Any]) -> dict[str, Any]:
+    """The question list that was asked, bound by its digest, and the clauses its evidence is relevant to."""
+    return {"community": profile["community"], "id": profile["id"], "version": profile["version"],
+            "digest": _sha(profile["digest"]), "rate": profile["rate"],
+            "clauses": [{key: str(c[key]) for key in ("id", "title", "status", "checked")}
+                        for c in profile.get("clauses", [])]}
+
+
+def provenance(folder: Folder) -> dict[str, Any]:
+    """Which run of which tool the label comes from, and the command that checks it."""
+    p = folder.header["provenance"]
+    return {"tool": "assay", "tool_version": p["tool_version"], "audit_digest": _sha(folder.manifest_digest),
+            "seed": folder.header["seed"], "precision": p["precision"], "replay": REPLAY,
+            "environment": {**{str(k): str(v) for k, v in p["versions"].items()}, "hardware": str(p["hardware"])}}
+
+
+def stamp(when: datetime) -> str:
+    """Time in UTC to the second, RFC 3339."""
+    return when.astimezone(UTC).replace(microsecond=0).isoformat().replace("+00:00", "Z")
+
+
+def actions(profile: Mapping[str, Any]) -> list[str]:
+    """One to four things to do."""
+    listed = [sentence(printable(str(text)), limit=140) for text in profile["actions"][:4]]
+    return listed or ["Do not use the output as the only basis for a decision."]
+
+
+def _sha(digest: str) -> dict[str, str]:
+    return {"sha256": digest.removeprefix("sha256:")}
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.{_DIGITS}g}")
+
+
+def _interval(low: float | None, high: float | None) -> list[float] | None:
+    return None if low is None or high is None else [_rounded(low), _rounded(high)]
+
+
+def _estimate(estimate: Estimate, bound: str = "estimate") -> dict[str, Any] | None:
+    """A worst case that was found bounds the true one: from below where lower is better, else from above."""
+    if estimate.value is None:
+        return None
+    return {"value": _rounded(estimate.value), "ci95": _interval(estimate.low, estimate.high), "n": estimate.n,
+            "bound": bound}
+
+
+def _norm(unit: str) -> str:
+    if "∞" in unit:
+        return "Linf"
+    if "ℓ2" in unit:
+        return "relative-L2" if unit.startswith("relative") else "L2"
+    return "parametric"

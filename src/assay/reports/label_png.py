@@ -1,0 +1,73 @@
+"""The label's drawing painted as PNG with Pillow and its bundled font: the same picture on every machine."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from typing import Any
+
+from PIL import Image, ImageDraw
+from PIL.PngImagePlugin import PngInfo
+
+from assay.reports.label_layout import layout
+from assay.reports.label_statements import statement
+from assay.reports.sheet import Box, Cells, Item, Page, Shape, Words, boldness, drawable, font
+
+SCALE = 2           # pixels per unit: sharp on paper at the label's natural size
+SMOOTH = 2          # shapes are drawn so much larger and averaged, which text does not need
+
+
+def render_png(label: Mapping[str, Any], page: Page | None = None) -> bytes:
+    """The label as a PNG file, 1600 pixels wide; its text chunk holds the whole statement."""
+    page = page or layout(label)
+    size = (round(page.width * SCALE), round(page.height * SCALE))
+    picture = Image.new("RGB", (size[0] * SMOOTH, size[1] * SMOOTH), "#ffffff")
+    shapes = ImageDraw.Draw(picture)
+    for item in page.items:
+        _shape(shapes, item, SCALE * SMOOTH)
+    picture = picture.resize(size, Image.Resampling.BOX)
+    text = ImageDraw.Draw(picture)
+    for item in page.items:
+        if isinstance(item, Words):
+            _words(text, item)
+        elif isinstance(item, Cells):
+            _cells(text, item)
+    information = PngInfo()
+    information.add_itxt("Description", drawable(statement(label)))
+    information.add_itxt("Digest", label["digest"]["sha256"])
+    buffer = io.BytesIO()
+    picture.quantize(colors=128, dither=Image.Dither.NONE).save(buffer, "PNG", optimize=True, pnginfo=information,
+                                                               dpi=(192, 192))
+    return buffer.getvalue()
+
+
+def _shape(draw: ImageDraw.ImageDraw, item: Item, scale: float) -> None:
+    if isinstance(item, Box):
+        edge = item.stroke_width / 2                    # an outline lies half inside and half outside, as in SVG
+        outer = [scale * (item.x - edge), scale * (item.y - edge),
+                 scale * (item.x + item.width + edge) - 1, scale * (item.y + item.height + edge) - 1]
+        draw.rectangle(outer, fill=item.fill, outline=item.stroke, width=max(1, round(scale * item.stroke_width))
+                       if item.stroke else 0)
+    elif isinstance(item, Shape):
+        points = [(scale * x, scale * y) for x, y in item.points]
+        if item.fill:
+            draw.polygon(points, fill=item.fill)
+        if item.stroke:
+            joined = [*points, *points[:2]] if item.closed else points
+            draw.line(joined, fill=item.stroke, width=max(1, round(scale * item.stroke_width)), joint="curve")
+
+
+def _words(draw: ImageDraw.ImageDraw, item: Words) -> None:
+    anchor = {"start": "ls", "middle": "ms", "end": "rs"}[item.anchor]
+    inset = {"start": 1.0, "middle": 0.0, "end": -1.0}[item.anchor] * (boldness(item.size) if item.bold else 0.0)
+    draw.text((SCALE * (item.x + inset), SCALE * item.y), item.text, fill=item.colour, font=font(SCALE * item.size),
+              anchor=anchor, stroke_width=round(SCALE * boldness(item.size)) if item.bold else 0)
+
+
+def _cells(draw: ImageDraw.ImageDraw, item: Cells) -> None:
+    for row, line in enumerate(item.rows):
+        for column, cell in enumerate(line):
+            if cell == "1":
+                left, right = (round(SCALE * (item.x + item.cell * k)) for k in (column, column + 1))
+                top, bottom = (round(SCALE * (item.y + item.cell * k)) for k in (row, row + 1))
+                draw.rectangle([left, top, right - 1, bottom - 1], fill="#000000")

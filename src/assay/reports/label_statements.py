@@ -1,0 +1,137 @@
+"""What the label says in words, for the drawing, the plain text and the screen reader alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from assay.reports.wording import amount, shortened, significant, span
+
+# Longest rows of the drawing, in lines; what is cut ends in an ellipsis and stands whole in the JSON and the text.
+_LIMITS = {"Not tested": 7, "Checks": 6, "Evidence": 4}
+
+_INDEPENDENCE = {"self": "self-tested", "second-party": "second party", "third-party": "third party"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class BarLine:
+    """One bar: its words, its style and its estimate (None where nothing was measured)."""
+
+    words: str
+    style: str
+    estimate: Mapping[str, Any] | None
+
+
+def bar_lines(results: Mapping[str, Any]) -> list[BarLine]:
+    """The bars of the label, from top to bottom."""
+    lines = [BarLine(words="Normal input", style="normal", estimate=results["normal"]),
+             BarLine(words="Average of random changes", style="average", estimate=results["average_case"]),
+             BarLine(words="Worst case found", style="worst", estimate=results["worst_case"])]
+    established = results["established"]
+    if established:
+        words = f"Established method ({shortened(established['name'], 20)}), worst case"
+        lines.append(BarLine(words=words, style="own", estimate=established["worst_case"]))
+    return lines
+
+
+def interval_of(estimate: Mapping[str, Any] | None, unit: str) -> str:
+    """The 95 % interval in brackets, or nothing.
+
+    >>> interval_of({"value": 0.2, "ci95": [0.1, 0.3], "n": 5, "bound": "estimate"}, "fraction")
+    '(10–30)'
+    """
+    if not estimate or not estimate["ci95"]:
+        return ""
+    low, high = estimate["ci95"]
+    return f"({span(low, high, unit)})"
+
+
+def scale_of(metric: Mapping[str, Any]) -> tuple[str, str]:
+    """Both ends of the bars' fixed scale."""
+    low, high = metric["range"]
+    return amount(low, metric["unit"]), amount(high, metric["unit"])
+
+
+def rows(label: Mapping[str, Any]) -> list[tuple[str, str, int]]:
+    """The named rows under the bars: name, text, greatest number of lines in the drawing."""
+    listed = [("Change used", _change(label)), ("Harm means", _harm(label)), ("Evidence", _evidence(label)),
+              ("Checks", _checks(label)), ("Not tested", "; ".join(t.rstrip(".") for t in label["not_tested"]) + "."),
+              ("What to do", " ".join(label["actions"])), ("Profile", _profile(label)), ("Tested by", _auditor(label))]
+    return [(name, text, _LIMITS.get(name, 5)) for name, text in listed if text]
+
+
+def statement(label: Mapping[str, Any]) -> str:
+    """The whole label in running text: what a screen reader says for the drawing."""
+    head = label["headline"]
+    parts = [f"{head['signal']}. {head['manner']}. {head['hazard']} {head['consequence']}"]
+    if results := label["results"]:
+        unit = results["metric"]["unit"]
+        bars = "; ".join(f"{line.words}: {amount(line.estimate['value'] if line.estimate else None, unit)} "
+                         f"{interval_of(line.estimate, unit)}".strip() for line in bar_lines(results))
+        parts.append(f"{results['metric']['name']}, {results['metric']['better']} is better. {bars}.")
+    parts += [f"{name}: {text}" for name, text, _ in rows(label)]
+    parts.append(f"Subject: {label['subject']['name']}, sha256 {label['subject']['digest']['sha256']}. "
+                 f"Check it: {label['provenance']['replay']}.")
+    return " ".join(parts)
+
+
+def _change(label: Mapping[str, Any]) -> str:
+    change = label["perturbation"]
+    if change is None:
+        return ""
+    text = change["plain"][:1].upper() + change["plain"][1:]
+    if change["relative_to_noise"] is not None:
+        text += f", {significant(change['relative_to_noise'])} times its noise"
+    simulated = " Measurements were simulated." if label["scope"]["dataset"]["simulated"] else ""
+    return f"{text}.{simulated}"
+
+
+def _harm(label: Mapping[str, Any]) -> str:
+    results = label["results"]
+    if results is None or not results["criterion"]:
+        return ""
+    criterion = results["criterion"].rstrip(".")
+    return f"{criterion[:1].upper()}{criterion[1:]}."
+
+
+def _evidence(label: Mapping[str, Any]) -> str:
+    evidence, scope = label["evidence"], label["scope"]
+    kind = {"demonstrated": "Demonstrated", "searched-none-found": "Searched, none found", "certified": "Certified",
+            "incomplete": "Incomplete"}[evidence["kind"]]
+    if evidence["replayable"]:
+        kind += f"; {evidence['witnesses']} stored cases can be replayed"
+    text = f"{kind}; {scope['n']} {scope['noun']}"
+    if evidence["budget"]["evaluations"]:
+        text += f", about {significant(evidence['budget']['evaluations'])} evaluations each"
+    if not evidence["parts"]["complete"]:
+        text += f"; unfinished: {evidence['parts']['finished']} of {evidence['parts']['planned']} parts ran"
+    results = label["results"]
+    if results and results["established"]:
+        effort = "same budget" if results["established"]["same_budget"] else "smaller budget"
+        text += f"; established method: {effort}, harmed {results['established']['harmed']} of " \
+                f"{results['established']['n']}"
+    return text + "."
+
+
+def _checks(label: Mapping[str, Any]) -> str:
+    words = {"unstable": "Harm found", "none found": "none found", "certified": "certified",
+             "inconclusive": "could not be judged", "not applicable": "not applicable"}
+    groups: dict[str, list[str]] = {}
+    for check in label["evidence"]["checks"]:
+        count = f" ({check['harmed']} of {check['n']})" if check["outcome"] == "unstable" else ""
+        groups.setdefault(check["outcome"], []).append(check["title"] + count)
+    return "; ".join(f"{words[kind]}: {', '.join(groups[kind])}" for kind in words if kind in groups)
+
+
+def _profile(label: Mapping[str, Any]) -> str:
+    profile = label["profile"]
+    text = f"{profile['community']} / {profile['id']} {profile['version']}, rule {label['headline']['rule']}."
+    clauses = ", ".join(clause["id"] for clause in profile["clauses"])
+    return f"{text} Evidence relevant to {clauses}." if clauses else text
+
+
+def _auditor(label: Mapping[str, Any]) -> str:
+    auditor = label["auditor"]
+    return (f"{auditor['name']} ({_INDEPENDENCE[auditor['independence']]}), {label['issued'][:10]}, "
+            f"valid to {label['valid_until'][:10]}.")

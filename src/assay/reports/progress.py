@@ -1,0 +1,64 @@
+"""What a person sees while an audit runs: the plan with its forecast, then progress with the worst case so far."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from assay.records import Finding
+from assay.reports.wording import amount, counted
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them.
+
+    >>> duration(5), duration(150), duration(7200)
+    ('5 s', '2.5 min', '2.0 h')
+    """
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def plan_text(header: Mapping[str, Any], plan: Mapping[str, Any], seconds: float) -> str:
+    """What will run on what, what will not and why, and the forecast."""
+    data, profile = header["data"], header["profile"]
+    kind = "simulated measurements" if data["simulated"] else "measured data"
+    lines = [f"Audit of {header['name']}: profile {profile['id']} {profile['version']}, budget {profile['budget']}",
+             f"  data     {data['description']} ({counted(data['n'], 'sample')}, {kind})",
+             f"  operator {data['operator']}"]
+    lines += [f"  {s['role']:11} {s['name']}: {s['description']}" for s in header["systems"]]
+    for name, choice in header.get("choices", {}).items():
+        lines.append(f"  chosen   {name}: {choice['how']}" + (f", weight {choice['weight']:g}" if "weight" in choice
+                                                              else ""))
+    checks = list(dict.fromkeys(unit["check"] for unit in plan["units"]))
+    lines.append(f"  runs     {', '.join(checks)} ({counted(len(plan['units']), 'unit')})")
+    lines += [f"  not run  {s['check']} on {s['system']}: {s['reason']}" for s in plan["skipped"]]
+    lines.append(f"  forecast about {duration(seconds)} in one process")
+    return "\n".join(lines)
+
+
+@contextmanager
+def watching(total: int) -> Iterator[Callable[[Any], None]]:
+    """A progress bar on stderr; the function it yields takes each unit's progress."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+               TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=console.is_terminal) as bar:
+        task = bar.add_task("starting", total=total)
+        worst: dict[str, tuple[float, str]] = {}
+
+        def watch(progress: Any) -> None:
+            row: Finding | None = progress.worst
+            if row is not None and row.worst is not None and row.role == "audited":
+                sign = 1.0 if row.better == "lower" else -1.0
+                if row.check not in worst or sign * row.worst > worst[row.check][0]:
+                    worst[row.check] = (sign * row.worst, amount(row.worst))
+            seen = f", worst so far {worst[progress.unit.check][1]}" if progress.unit.check in worst else ""
+            bar.update(task, completed=progress.done, description=f"{progress.unit.check}{seen}")
+
+        yield watch

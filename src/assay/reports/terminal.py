@@ -1,0 +1,65 @@
+"""What `assay audit` shows at the end: the headline, and one row per check. Names are shown, never interpreted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Group
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from assay.records import Outcome, Verdict
+from assay.reports.comparison import Comparison, Folder, compare
+from assay.reports.headline import headline
+from assay.reports.wording import amount, printable, shortened
+
+# Words come first; colour only repeats them.
+_STYLES = {Outcome.UNSTABLE: "bold red", Outcome.INCONCLUSIVE: "yellow", Outcome.NOT_APPLICABLE: "dim"}
+_BORDERS = {"WARNING": "red", "CAUTION": "yellow", "NOTICE": "blue"}
+
+
+def summary(folder: Folder, verdicts: Sequence[Verdict]) -> Group:
+    """The headline and a table with one row per check and audited system."""
+    top = headline(folder, verdicts)
+    head = Text.assemble((f"{top.signal.word}  ", "bold"), (top.manner, "italic"), "\n",
+                         (printable(top.hazard), "bold"), "\n", printable(top.consequence))
+    rows = compare(verdicts, folder.header["profile"])
+    several = len({row.audited.system for row in rows}) > 1
+    return Group(Panel(head, border_style=_BORDERS.get(top.signal.word, "none"), padding=(0, 1)),
+                 _table(rows, several))
+
+
+def _table(rows: Sequence[Comparison], several: bool) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
+    table.add_column("check")
+    if several:
+        table.add_column("system")
+    for name in ("at", "normal", "average", "worst", "established:\nown worst", "same\nchange", "harmed"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
+    for row in rows:
+        table.add_row(*_cells(row, several))
+    return table
+
+
+def _cells(row: Comparison, several: bool) -> list[Text]:
+    verdict, other = row.audited, row.established
+    numbers = [verdict.normal, verdict.average, verdict.worst, other.worst if other else None,
+               other.transfer if other else None]
+    plain = [verdict.check, *([shortened(verdict.system, 24)] if several else []),
+             "" if verdict.level is None else amount(verdict.level, verdict.unit).removesuffix(verdict.unit).strip(),
+             *("–" if value is None else amount(value, row.unit) for value in numbers),
+             f"{verdict.harmed}/{verdict.n}" if verdict.n else "–"]
+    return [*(Text(printable(cell)) for cell in plain),
+            Text(verdict.outcome.value, style=_STYLES.get(verdict.outcome, ""))]
+
+
+def progress_line(finished: int, planned: int, *, check: str, system: str, worst: float | None, unit: str = "") -> str:
+    """One line of progress with the worst case so far.
+
+    >>> progress_line(3, 10, check="noise", system="net", worst=0.25, unit="fraction")
+    '3 of 10 · noise on net · worst so far 25 %'
+    """
+    seen = "" if worst is None else f" · worst so far {amount(worst, unit)}"
+    return f"{finished} of {planned} · {check} on {shortened(system)}{seen}"

@@ -1,0 +1,181 @@
+"""The warning label: built from an audit's folder, never typed; its canonical JSON is the source of every other format.
+
+The JSON follows RFC 8785, so one label has one byte sequence; `digest` is the sha256 of that sequence without the
+digest itself. Every number can be computed again from the folder: `differences` says which field disagrees.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import rfc8785
+
+from assay.records import Verdict
+from assay.reports import label_fields
+from assay.reports.comparison import Folder, compare
+from assay.reports.headline import headline
+from assay.reports.label_layout import layout
+from assay.reports.label_png import render_png
+from assay.reports.label_svg import render_svg
+from assay.reports.label_text import render_text
+from assay.reports.wording import printable
+from assay.store import write_aside
+
+__all__ = ["LabelError", "build", "canonical", "differences", "expired", "read", "render_png", "render_svg",
+           "render_text", "validate", "write_all"]
+
+VERSION = "0.2"
+
+
+class LabelError(ValueError):
+    """A label that does not hold: the message names the field, what is wrong and the remedy."""
+
+
+def build(folder: Folder, verdicts: Sequence[Verdict], *, auditor: Mapping[str, str] | None = None, issued: datetime,
+          system: str | None = None, version: str = "unversioned", supersedes: str | None = None) -> dict[str, Any]:
+    """The warning label of one audited system (the first one unless `system` names it) as plain data.
+
+    `auditor` holds name, independence (self, second-party or third-party) and contact; without it the label says that
+    the audit was not attributed. `issued` needs a time zone. `version` is the audited system's own, `supersedes` the
+    sha256 of an earlier label. Raises `LabelError` naming the field if the label does not follow its schema.
+    """
+    if issued.tzinfo is None:
+        raise LabelError("issued: the time has no zone; give one, for example datetime.now(timezone.utc)")
+    header, findings = folder.header, list(folder.findings())
+    name = system or label_fields.first_audited(header)
+    top = headline(folder, verdicts, system=name, findings=findings)
+    rows = compare(verdicts, header["profile"], system=name)
+    row = top.on or (rows[0] if rows else None)
+    label: dict[str, Any] = {
+        "schema_version": VERSION,
+        "subject": label_fields.subject(header, name, version),
+        "headline": {"signal": top.signal.word, "manner": top.manner, "hazard": printable(top.hazard),
+                     "consequence": printable(top.consequence), "rule": top.signal.rule,
+                     "reason": printable(top.signal.reason)},
+        "actions": label_fields.actions(header["profile"]),
+        "results": None if row is None else label_fields.results(row, findings),
+        "perturbation": None if row is None else label_fields.perturbation(row, header, top),
+        "evidence": label_fields.evidence(folder, rows, top, findings),
+        "scope": label_fields.scope(header, row),
+        "not_tested": label_fields.not_tested(folder, rows),
+        "profile": label_fields.profile_of(header["profile"]),
+        "auditor": dict(auditor) if auditor else {"name": "not attributed", "independence": "self", "contact": ""},
+        "provenance": label_fields.provenance(folder),
+        "issued": label_fields.stamp(issued),
+        "valid_until": label_fields.stamp(issued + timedelta(days=int(header["profile"].get("validity_days", 365)))),
+    }
+    if supersedes:
+        label["supersedes"] = {"sha256": supersedes}
+    label["digest"] = {"sha256": _digest(label)}
+    validate(label)
+    return label
+
+
+def canonical(label: Mapping[str, Any]) -> bytes:
+    """The label as RFC 8785 bytes: equal labels have equal bytes.
+
+    >>> canonical({"b": 1.0, "a": [True, None]})
+    b'{"a":[true,null],"b":1}'
+    """
+    try:
+        return rfc8785.dumps(dict(label))
+    except rfc8785.CanonicalizationError as error:
+        raise LabelError(f"warning label: {error}; canonical JSON has finite numbers and integers below 2^53 only") \
+            from None
+
+
+def validate(label: Any) -> None:
+    """Nothing, or `LabelError` naming the first field that breaks the schema or the digest.
+
+    The schema refuses a WARNING without replayable evidence, a NONE FOUND on incomplete evidence, and a BOUND PROVED
+    without a certificate; the digest refuses any changed byte that still fits the schema.
+    """
+    errors = sorted(_validator().iter_errors(label), key=lambda e: (len(e.absolute_path), str(e.absolute_path)))
+    if errors:
+        error = errors[0]
+        where = ".".join(str(part) for part in error.absolute_path) or "warning label"
+        rule = error.schema.get("$comment", "") if isinstance(error.schema, Mapping) else ""
+        raise LabelError(f"{where}: {error.message[:200]}{f' ({rule})' if rule else ''}; build the label again from "
+                         "its audit")
+    if label["digest"]["sha256"] != _digest(label):
+        raise LabelError("digest.sha256: the label was changed after it was issued; build it again from its audit")
+
+
+def read(text: str | bytes) -> dict[str, Any]:
+    """A label from its JSON text, validated; duplicate keys and NaN are refused.
+
+    >>> read('{"a": 1, "a": 2}')
+    Traceback (most recent call last):
+    assay.reports.warning_label.LabelError: a: given twice; take the label from its audit again
+    """
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        seen: dict[str, Any] = {}
+        for key, value in pairs:
+            if key in seen:
+                raise LabelError(f"{key}: given twice; take the label from its audit again")
+            seen[key] = value
+        return seen
+
+    def refuse(word: str) -> Any:
+        raise LabelError(f"warning label: {word} is not a number in JSON; take the label from its audit again")
+
+    try:
+        label = json.loads(text, object_pairs_hook=once, parse_constant=refuse)
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise LabelError(f"warning label: not JSON ({error}); take the label from its audit again") from None
+    validate(label)
+    return dict(label)
+
+
+def differences(label: Mapping[str, Any], folder: Folder, verdicts: Sequence[Verdict]) -> list[str]:
+    """Fields in which the label disagrees with one built again from the folder; empty if every number holds."""
+    again = build(folder, verdicts, auditor=label["auditor"], issued=datetime.fromisoformat(label["issued"]),
+                  system=label["subject"]["name"], version=label["subject"]["version"],
+                  supersedes=label.get("supersedes", {}).get("sha256"))
+    return _differing(label, again, "")
+
+
+def expired(label: Mapping[str, Any], now: datetime) -> bool:
+    """Whether the label's validity has ended; an expired label counts as NOTICE."""
+    return now > datetime.fromisoformat(label["valid_until"])
+
+
+def write_all(label: Mapping[str, Any], folder: Path) -> list[Path]:
+    """Write warning_label.json, .svg, .png and .txt into the folder, each aside and then renamed; return the paths."""
+    validate(label)
+    page = layout(label)
+    contents = {"json": canonical(label), "svg": render_svg(label, page).encode(), "png": render_png(label, page),
+                "txt": render_text(label).encode()}
+    written = []
+    for suffix, content in contents.items():
+        path = folder / f"warning_label.{suffix}"
+        write_aside(path, content)
+        written.append(path)
+    return written
+
+
+def _digest(label: Mapping[str, Any]) -> str:
+    return hashlib.sha256(canonical({k: v for k, v in label.items() if k != "digest"})).hexdigest()
+
+
+@functools.cache
+def _validator() -> Any:
+    text = files("assay.reports").joinpath("templates", "warning_label.schema.json").read_text(encoding="utf-8")
+    return jsonschema.Draft202012Validator(json.loads(text))
+
+
+def _differing(old: Any, new: Any, where: str) -> list[str]:
+    if where == "digest":
+        return []
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        return [line for key in sorted({*old, *new})
+                for line in _differing(old.get(key), new.get(key), f"{where}.{key}" if where else key)]
+    return [] if old == new else [where]

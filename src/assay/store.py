@@ -1,0 +1,228 @@
+"""One folder per audit: append-only, hashed, resumable. No torch; tensors are read as numpy arrays.
+
+    audit.json  plan.json  parts/*.parquet  witnesses/*.safetensors  exhibits/*.safetensors  manifest.json  log.jsonl
+
+A unit of work is finished when its part exists; every file is written aside, flushed and renamed, so a killed run loses
+at most the unit in flight. `manifest.json` hashes everything but itself, the log, the report and the label; times and
+host names live in the log alone, so equal runs have equal manifests.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from assay.records import FORMAT_VERSION, Finding, from_data, to_data, to_json
+
+HASHED = ("audit.json", "plan.json", "parts", "witnesses", "exhibits")
+FINDINGS = pa.schema([
+    *[(name, pa.string()) for name in ("check", "system", "role", "sample", "origin", "origin_sample")],
+    ("level", pa.float64()), ("unit", pa.string()), ("metric", pa.string()), ("better", pa.string()),
+    *[(name, pa.float64()) for name in ("normal", "average", "average_low", "average_high", "worst", "size",
+                                        "control_size")],
+    ("controls", pa.int64()), ("gain", pa.float64()), ("control_gain", pa.float64()), ("forward", pa.int64()),
+    ("backward", pa.int64()), ("stop", pa.string()),
+    ("flags", pa.list_(pa.struct([("id", pa.string()), ("detail", pa.string())]))), ("witness", pa.string()),
+    ("extra", pa.map_(pa.string(), pa.float64())), ("notes", pa.string()),
+])
+
+
+class StoreError(ValueError):
+    """An audit folder that cannot be used: the message names the file and the remedy."""
+
+
+class DiskFullError(StoreError):
+    """No space left while writing: what was finished is kept, and the audit can be resumed."""
+
+
+def write_aside(path: Path, data: bytes) -> None:
+    """Write, flush to disk, rename: the file is whole or absent."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFullError(f"{path}: no space left on the device; free some and run the same command again: "
+                                "finished units are kept") from error
+        raise
+
+
+def sha256_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class AuditFolder:
+    """Reading and writing one audit's folder."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+
+    @classmethod
+    def create(cls, path: Path, header: Mapping[str, Any], plan: Mapping[str, Any]) -> AuditFolder:
+        """A new folder, or the existing one if it holds the same audit; another audit's folder is refused."""
+        folder = cls(path)
+        text = to_json({"format": FORMAT_VERSION, **header}, indent=1).encode()
+        existing = folder.path / "audit.json"
+        if existing.exists():
+            if existing.read_bytes() != text:
+                raise StoreError(f"{existing}: this folder holds another audit ({_difference(existing, text)} differs); "
+                                 "choose another --out, or delete the folder")
+        else:
+            write_aside(folder.path / "plan.json", to_json(plan, indent=1).encode())
+            write_aside(existing, text)
+        for leftover in folder.path.rglob(".*.part"):
+            leftover.unlink(missing_ok=True)
+        return folder
+
+    @property
+    def header(self) -> dict[str, Any]:
+        return self._json("audit.json")
+
+    @property
+    def plan(self) -> dict[str, Any]:
+        return self._json("plan.json")
+
+    @property
+    def skipped(self) -> list[dict[str, str]]:
+        """What was planned as not applicable: check, system, reason."""
+        return list(self.plan.get("skipped", []))
+
+    @property
+    def done(self) -> tuple[int, int]:
+        """Units finished, units planned."""
+        units = self.plan["units"]
+        return sum(self.has(unit["id"]) for unit in units), len(units)
+
+    def has(self, unit: str) -> bool:
+        return (self.path / "parts" / f"{unit}.parquet").exists()
+
+    def write_unit(self, unit: str, findings: Sequence[Finding], witnesses: Mapping[str, np.ndarray],
+                   exhibits: Mapping[str, np.ndarray]) -> None:
+        """Tensors first, the part last: a part that exists vouches for its witnesses."""
+        from safetensors.numpy import save
+
+        rows = [to_data(f) for f in findings]
+        for row in rows:
+            name = witness_key(row)
+            row["witness"] = f"witnesses/{unit}.safetensors#{name}" if name in witnesses else None
+            row["extra"] = sorted(row["extra"].items())
+        if witnesses:
+            write_aside(self.path / "witnesses" / f"{unit}.safetensors", save(dict(sorted(witnesses.items()))))
+        if exhibits:
+            write_aside(self.path / "exhibits" / f"{unit}.safetensors", save(dict(sorted(exhibits.items()))))
+        sink = pa.BufferOutputStream()
+        pq.write_table(pa.Table.from_pylist(rows, schema=FINDINGS), sink, compression="zstd")
+        write_aside(self.path / "parts" / f"{unit}.parquet", sink.getvalue().to_pybytes())
+
+    def table(self) -> pa.Table:
+        """All findings as one Arrow table, in the order of the plan."""
+        parts = [self.path / "parts" / f"{unit['id']}.parquet" for unit in self.plan["units"] if self.has(unit["id"])]
+        return pa.concat_tables([self._part(part) for part in parts]) if parts else FINDINGS.empty_table()
+
+    def _part(self, path: Path) -> pa.Table:
+        try:
+            return pq.read_table(path, schema=FINDINGS)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise StoreError(f"{path}: not a whole part ({str(error)[:120]}); delete it and run the audit again") \
+                from None
+
+    def findings(self) -> list[Finding]:
+        rows = self.table().to_pylist()
+        for row in rows:
+            row["extra"] = dict(row["extra"] or [])
+            row["flags"] = row["flags"] or []
+        return [from_data(Finding, row) for row in rows]
+
+    def exhibits(self) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
+        """For each stored file: the check's id, and its pictures by key."""
+        yield from self._tensors("exhibits")
+
+    def witnesses(self) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
+        """For each stored file: the check's id, and its perturbations by key."""
+        yield from self._tensors("witnesses")
+
+    def _tensors(self, kind: str) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
+        from safetensors import SafetensorError
+        from safetensors.numpy import load
+
+        for unit in self.plan["units"]:
+            path = self.path / kind / f"{unit['id']}.safetensors"
+            if path.exists():
+                try:
+                    yield unit["check"], load(path.read_bytes())
+                except SafetensorError as error:
+                    raise StoreError(f"{path}: not a whole safetensors file ({error})") from None
+
+    def seal(self) -> str:
+        """Write the manifest of everything hashed and return its root digest."""
+        files = self.hash_files()
+        write_aside(self.path / "manifest.json", json.dumps({"format": FORMAT_VERSION, "files": files},
+                                                            indent=1, sort_keys=True).encode())
+        return self.manifest_digest
+
+    def hash_files(self) -> dict[str, str]:
+        """Relative path → sha256 of every hashed file now on disk."""
+        found = {}
+        for name in HASHED:
+            top = self.path / name
+            paths = sorted(p for p in top.rglob("*") if p.is_file()) if top.is_dir() else [top] if top.exists() else []
+            found |= {p.relative_to(self.path).as_posix(): sha256_of(p) for p in paths if not p.name.startswith(".")}
+        return dict(sorted(found.items()))
+
+    @property
+    def manifest(self) -> dict[str, str]:
+        files = self._json("manifest.json").get("files")
+        if not isinstance(files, dict):
+            raise StoreError(f"{self.path / 'manifest.json'}: field 'files' is missing")
+        return files
+
+    @property
+    def manifest_digest(self) -> str:
+        """sha256 of the manifest's canonical form: what the warning label carries."""
+        text = json.dumps(self.manifest, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def log(self, **entry: Any) -> None:
+        """One line in the log, which is outside the manifest: times, hosts, executors."""
+        with (self.path / "log.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(entry, sort_keys=True) + "\n")
+
+    def _json(self, name: str) -> dict[str, Any]:
+        path = self.path / name
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise StoreError(f"{path}: no such file; is {self.path} the folder of an audit?") from None
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise StoreError(f"{path}: not valid JSON ({error})") from None
+        if not isinstance(data, dict):
+            raise StoreError(f"{path}: expected a JSON object")
+        return data
+
+
+def witness_key(row: Mapping[str, Any]) -> str:
+    """The name of a row's perturbation: origin|sample|level, and the sample it was made for where that differs."""
+    level = "-" if row["level"] is None else format(row["level"], ".6g")
+    name = f"{row['origin']}|{row['sample']}|{level}"
+    return name if row["origin_sample"] == row["sample"] else f"{name}|{row['origin_sample']}"
+
+
+def _difference(existing: Path, text: bytes) -> str:
+    old, new = json.loads(existing.read_text(encoding="utf-8")), json.loads(text)
+    return ", ".join(sorted(k for k in {*old, *new} if old.get(k) != new.get(k))) or "its layout"

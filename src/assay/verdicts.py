@@ -1,0 +1,139 @@
+"""From findings to verdicts: pure functions of records, so a threshold can change without a new search. No torch.
+
+A criterion is data with a `kind`:
+- "grows": the harm grew by at least `per_level` × level (or by `absolute`), and by at least `over_control` times what
+  random changes of the same size did;
+- "reaches": the worst value is at least `threshold`;
+- "worsens-with-more": at a level above `base`, the value is worse than at `base` by more than `tolerance` (a share).
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from assay.numerics.intervals import mean_interval, wilson
+from assay.records import Finding, Flag, Outcome, Role, Verdict
+
+SERIOUS = frozenset({
+    "batch-dependent", "non-finite", "not-converged", "not-deterministic", "query-beats-gradient", "raised",
+    "worst-below-control", "zero-gradient",
+})
+DISCREDITING = frozenset({"not-deterministic", "not-converged"})    # the witness itself may be an accident
+
+
+def harm(value: float, finding: Finding) -> float:
+    """The value with the sign that makes larger worse."""
+    return value if finding.better == "lower" else -value
+
+
+def harmed(finding: Finding, criterion: Mapping[str, Any]) -> bool | None:
+    """Whether the criterion fires on this row; None where the row has no numbers to judge.
+
+    >>> row = Finding.empty(check="c", system="s", role="audited", sample="1", unit="", metric="m", better="lower")
+    >>> harmed(row, {"kind": "reaches", "threshold": 0.5}) is None
+    True
+    """
+    if finding.worst is None:
+        return None
+    kind, worst = criterion["kind"], harm(finding.worst, finding)
+    if kind == "reaches":
+        return worst >= criterion["threshold"]
+    if finding.normal is None:
+        return None
+    growth = worst - harm(finding.normal, finding)
+    if kind == "worsens-with-more":
+        return (finding.level or 0.0) > criterion["base"] and growth > criterion["tolerance"] * abs(finding.normal)
+    if kind != "grows":
+        raise ValueError(f"criterion: unknown kind {kind!r}; known: grows, reaches, worsens-with-more")
+    needed = criterion["absolute"] if "absolute" in criterion else criterion["per_level"] * (finding.level or 0.0)
+    by_chance = 0.0 if finding.average is None else max(0.0, harm(finding.average, finding)
+                                                        - harm(finding.normal, finding))
+    return growth >= needed and growth >= criterion.get("over_control", 1.0) * by_chance
+
+
+def judge(findings: Iterable[Finding], check: Mapping[str, Any], system: str, *, role: Role,
+          blocked: Sequence[Flag] = (), expected: int | None = None, skipped: str = "") -> Verdict:
+    """The verdict of one check on one system, from its own rows (transfer rows give the transfer mean).
+
+    `blocked` are serious flags raised about the system before the check (preflight); `expected` the number of samples
+    planned: fewer judged ones make "none found" inconclusive.
+    """
+    criterion = check["criterion"]
+    mine = [f for f in findings if f.check == check["id"] and f.system == system]
+    level = criterion.get("level")
+    at = [f for f in mine if level is None or f.level is None or abs(f.level - level) < 1e-12]
+    own = [f for f in at if f.origin == system]
+    judged = [(f, fired) for f in own if (fired := harmed(f, criterion)) is not None]
+    samples = {f.sample for f, _ in judged}
+    fired_on = {f.sample for f, fired in judged if fired}
+    n, count = len(samples), len(fired_on)
+    flags = _unique([*blocked, *(g for f in own for g in f.flags)])
+    outcome, reason = _outcome(n, count, expected, flags, own, fired_on, skipped)
+    worst = [f.worst for f, _ in judged if f.worst is not None]
+    low, high = wilson(count, n) if n else (None, None)
+    worst_low, worst_high = mean_interval(worst) if worst else (None, None)
+    gains = [f.gain for f, _ in judged if f.gain is not None]
+    return Verdict(
+        check=check["id"], system=system, role=role, outcome=outcome, reason=reason, criterion=criterion["sentence"],
+        metric=check["metric"], better=own[0].better if own else "lower", level=level,
+        unit=own[0].unit if own else check.get("unit", ""), n=n, harmed=count, rate=count / n if n else None,
+        rate_low=low, rate_high=high, normal=_mean(f.normal for f, _ in judged),
+        average=_mean(f.average for f, _ in judged), worst=_mean(worst), worst_low=worst_low, worst_high=worst_high,
+        transfer=_mean(f.worst for f in at if f.origin != system), gain=statistics.median(gains) if gains else None,
+        witnesses=sum(f.witness is not None for f in own), flags=tuple(flags))
+
+
+def _outcome(n: int, count: int, expected: int | None, flags: list[Flag], own: list[Finding], fired_on: set[str],
+             skipped: str) -> tuple[Outcome, str]:
+    if skipped:
+        return Outcome.NOT_APPLICABLE, skipped
+    serious = sorted({f.id for f in flags if f.id in SERIOUS})
+    if count:
+        doubtful = sorted(set(serious) & DISCREDITING)
+        if doubtful:
+            return Outcome.INCONCLUSIVE, f"harm was seen on {count} of {n}, but is in doubt: {', '.join(doubtful)}"
+        return Outcome.UNSTABLE, f"{count} of {n} samples met the criterion"
+    if not n:
+        notes = sorted({f.notes for f in own if f.notes})
+        return Outcome.INCONCLUSIVE, f"no sample could be judged: {notes[0]}" if notes else "no sample was judged"
+    if serious:
+        return Outcome.INCONCLUSIVE, f"nothing was found, but the search cannot be trusted: {', '.join(serious)}"
+    if expected is not None and n < expected:
+        return Outcome.INCONCLUSIVE, f"{n} of {expected} planned samples were judged"
+    return Outcome.NONE_FOUND, f"none of {n} samples met the criterion within this budget"
+
+
+def judge_all(findings: Sequence[Finding], profile: Mapping[str, Any], *, systems: Mapping[str, Role] | None = None,
+              skipped: Sequence[Mapping[str, str]] = (), planned: Mapping[tuple[str, str], int] | None = None,
+              ) -> list[Verdict]:
+    """Every check of the profile on every system, audited systems first. Preflight rows only lend their flags."""
+    roles = dict(systems) if systems is not None else {f.system: f.role for f in findings}
+    reasons = {(s["check"], s["system"]): s["reason"] for s in skipped}
+    order = sorted(roles, key=lambda name: (roles[name] != "audited", list(roles).index(name)))
+    preflight = [f for f in findings if f.check == "preflight"]
+    verdicts = []
+    for check in profile["checks"]:
+        if check["id"] == "preflight":
+            continue
+        for name in order:
+            blocked = [g for f in preflight if f.system == name for g in f.flags if g.id in SERIOUS]
+            verdicts.append(judge(findings, check, name, role=roles[name], blocked=blocked,
+                                  expected=(planned or {}).get((check["id"], name)),
+                                  skipped=reasons.get((check["id"], name), "")))
+    return verdicts
+
+
+def _unique(flags: Sequence[Flag]) -> list[Flag]:
+    """One flag per id, with how often it was raised."""
+    counted: dict[str, list[Flag]] = {}
+    for flag in flags:
+        counted.setdefault(flag.id, []).append(flag)
+    return [Flag(id=name, detail=f"{len(group)}×" + (f", {group[0].detail}" if group[0].detail else ""))
+            for name, group in sorted(counted.items())]
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    known = [v for v in values if v is not None]
+    return statistics.fmean(known) if known else None

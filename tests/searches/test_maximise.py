@@ -1,0 +1,211 @@
+"""Every search that maximises, against closed forms; and each test against a search that is broken."""
+
+from __future__ import annotations
+
+import numpy as np
+import oracles
+import pytest
+import torch
+from torch import Tensor
+
+from assay.arrays import InputError
+from assay.perturbations.balls import InputBall
+from assay.records import Stop
+from assay.searches.gradient_ascent import gradient_ascent
+from assay.searches.penalised_ascent import penalised_ascent
+from assay.searches.power_iteration import linearised, power_iteration
+from assay.searches.random_search import random_search, random_walk
+
+ASCENTS = {
+    "momentum": lambda f, s, **k: gradient_ascent(f, s, steps=40, restarts=2, **k),
+    "adam": lambda f, s, **k: gradient_ascent(f, s, steps=120, restarts=3, optimiser="adam", **k),
+}
+
+
+def linear_value(search, norm: str, dtype: torch.dtype) -> tuple[float, float]:
+    w = torch.randn(12, dtype=dtype, generator=torch.Generator().manual_seed(3))
+    x, ball = oracles.unit_ball(12, norm=norm, radius=0.7, dtype=dtype)
+
+    def objective(p: Tensor) -> Tensor:
+        product = (p * w.conj()).sum(1)
+        return product.real if product.is_complex() else product
+
+    return float(search(objective, ball, x=x, generators=oracles.streams()).value), 0.7 * oracles.dual_norm(w, norm)
+
+
+@pytest.mark.parametrize("name", ASCENTS)
+@pytest.mark.parametrize("norm", ["l2", "linf"])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.complex128])
+def test_worst_value_of_a_linear_objective_is_the_dual_norm(name, norm, dtype):
+    found, exact = linear_value(ASCENTS[name], norm, dtype)
+    assert found == pytest.approx(exact, rel=1e-3)
+    assert found <= exact * (1 + 1e-9)
+
+
+def linear_system_gain(search, seed: int) -> tuple[float, float]:
+    generator = torch.Generator().manual_seed(seed)
+    M = torch.randn(15, 10, dtype=torch.complex128, generator=generator)
+    x, ball = oracles.unit_ball(10, radius=0.3, dtype=torch.complex128)
+    found = search(lambda p: torch.linalg.vector_norm(p @ M.T, dim=1), ball, x=x, generators=oracles.streams(seed=seed))
+    return float(found.value) / 0.3, float(torch.linalg.matrix_norm(M, 2))
+
+
+@pytest.mark.parametrize("name", ASCENTS)
+@pytest.mark.parametrize("seed", range(20))
+def test_worst_gain_of_a_linear_system_is_its_top_singular_value(name, seed):
+    found, exact = linear_system_gain(ASCENTS[name], seed)
+    assert exact * 0.99 <= found <= exact * (1 + 1e-9)
+
+
+def tiny_relu(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(6, 4)), rng.normal(size=6), rng.normal(size=6)
+
+
+def relu_value(search, seed: int) -> tuple[float, float]:
+    W, b, v = tiny_relu(seed)
+    x, ball = oracles.unit_ball(4, norm="linf", radius=0.5)
+    tW, tb, tv = (torch.from_numpy(a) for a in (W, b, v))
+    found = search(lambda p: torch.relu(p @ tW.T + tb) @ tv, ball, x=x, generators=oracles.streams(seed=seed))
+    return float(found.value), oracles.relu_network_maximum(W, b, v, 0.5)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_tiny_relu_network_reaches_the_exact_maximum(seed):
+    found, exact = relu_value(lambda f, s, **k: gradient_ascent(f, s, steps=40, restarts=12, **k), seed)
+    assert found == pytest.approx(exact, rel=2e-2)
+    assert found <= exact + 1e-9
+
+
+def blind(objective, within, *, x, generators):
+    """A broken search: it follows the gradient of something else."""
+    return gradient_ascent(lambda p: objective(p) * 0 + p.real.flatten(1)[:, 0], within, x=x, generators=generators,
+                           steps=40)
+
+
+def timid(objective, within, *, x, generators):
+    """A broken search: its steps never leave the neighbourhood of the start."""
+    return random_search(objective, within, x=x, generators=generators, draws=2)
+
+
+@pytest.mark.parametrize("broken", [blind, timid])
+def test_the_closed_forms_catch_a_broken_search(broken):
+    found, exact = linear_system_gain(broken, 0)
+    reached = float(broken_value(broken)) if broken is blind else found
+    assert not exact * 0.99 <= reached <= exact * (1 + 1e-9)
+
+
+def broken_value(search) -> float:
+    M = torch.randn(15, 10, dtype=torch.complex128, generator=torch.Generator().manual_seed(0))
+    x, ball = oracles.unit_ball(10, radius=1.0, dtype=torch.complex128)
+    found = search(lambda p: torch.linalg.vector_norm(p @ M.T, dim=1), ball, x=x, generators=oracles.streams())
+    return float(torch.linalg.vector_norm(found.parameters @ M.T, dim=1))
+
+
+def test_results_do_not_depend_on_the_batch():
+    M = torch.randn(8, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    x, ball = oracles.unit_ball(6, batch=3)
+
+    def objective(p: Tensor) -> Tensor:
+        return torch.linalg.vector_norm(torch.tanh(p @ M.T), dim=1)
+
+    together = gradient_ascent(objective, ball, x=x, generators=oracles.streams(3), steps=15)
+    for i in range(3):
+        alone_x, _ = oracles.unit_ball(6)
+        alone = gradient_ascent(objective, ball, x=alone_x, generators=[oracles.streams(3)[i]], steps=15)
+        assert torch.allclose(alone.parameters[0], together.parameters[i], atol=1e-12)
+
+
+def test_a_flat_objective_is_said_to_be_flat():
+    x, ball = oracles.unit_ball(3)
+    found = gradient_ascent(lambda p: (p * 0).sum(1) + 1, ball, x=x, generators=oracles.streams(), steps=3)
+    assert found.stop == (Stop.ZERO_GRADIENT,)
+
+
+def test_a_non_finite_objective_is_said_to_be_so_and_keeps_what_was_finite():
+    x, ball = oracles.unit_ball(3)
+    calls = []
+
+    def objective(p: Tensor) -> Tensor:
+        calls.append(1)
+        return p.sum(1) if len(calls) < 3 else p.sum(1) * float("nan")
+
+    found = gradient_ascent(objective, ball, x=x, generators=oracles.streams(), steps=5)
+    assert found.stop == (Stop.NON_FINITE,)
+    assert bool(torch.isfinite(found.value).all())
+
+
+def test_steps_must_be_positive():
+    x, ball = oracles.unit_ball(3)
+    with pytest.raises(InputError, match="steps"):
+        gradient_ascent(lambda p: p.sum(1), ball, x=x, generators=oracles.streams(), steps=0)
+
+
+def test_random_walk_needs_no_gradient_and_approaches_the_dual_norm():
+    w = torch.tensor([3.0, 4.0], dtype=torch.float64)
+    x, ball = oracles.unit_ball(2)
+
+    def objective(p: Tensor) -> Tensor:
+        with torch.no_grad():
+            return p @ w
+
+    found = random_walk(objective, ball, x=x, generators=oracles.streams(), draws=200)
+    assert 4.95 <= float(found.value) <= 5.0 + 1e-9
+    assert found.backward == 0
+
+
+def test_random_search_stays_at_the_asked_size():
+    x, ball = oracles.unit_ball(5)
+    found = random_search(lambda p: p[:, 0], ball, x=x, generators=oracles.streams(), draws=4, size=torch.tensor([0.25]))
+    assert float(ball.size(x, found.parameters)) == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_power_iteration_finds_the_top_singular_value(seed):
+    M = torch.randn(9, 7, dtype=torch.complex128, generator=torch.Generator().manual_seed(seed))
+    start = torch.randn(1, 7, dtype=torch.complex128, generator=torch.Generator().manual_seed(seed + 100))
+    found = power_iteration(lambda v: v @ M.T, lambda u: u @ M.conj(), start, iterations=60)
+    exact = float(torch.linalg.matrix_norm(M, 2))
+    assert exact * 0.99 <= float(found.value) <= exact * (1 + 1e-9)
+
+
+def test_power_iteration_with_a_wrong_adjoint_is_caught():
+    M = torch.triu(torch.ones(6, 6, dtype=torch.float64)) ** 2
+    M[0, 5] = 20.0
+    start = torch.ones(1, 6, dtype=torch.float64)
+    wrong = power_iteration(lambda v: v @ M.T, lambda u: u @ M.T, start, iterations=60)
+    exact = float(torch.linalg.matrix_norm(M, 2))
+    assert float(wrong.value) < exact * 0.99 or float(wrong.residual) > 1e-2
+
+
+def test_linearised_is_the_jacobian_and_its_adjoint():
+    def system(y: Tensor) -> Tensor:
+        return torch.stack((y[:, 0] ** 2, y[:, 0] * y[:, 1]), 1)
+
+    at = torch.tensor([[2.0, 3.0]], dtype=torch.float64)
+    apply, adjoint = linearised(system, at)
+    J = torch.tensor([[4.0, 0.0], [3.0, 2.0]], dtype=torch.float64)
+    v = torch.tensor([[1.0, -1.0]], dtype=torch.float64)
+    assert torch.allclose(apply(v), v @ J.T)
+    assert torch.allclose(adjoint(v), v @ J)
+
+
+def test_penalised_ascent_follows_the_published_recursion():
+    """v ← μv + η∇Q, r ← r + v on Q(r) = ½‖Mr − c‖² − λ/2‖r‖², written out by hand in numpy."""
+    rng = np.random.default_rng(0)
+    M, c = rng.normal(size=(4, 3)), rng.normal(size=4)
+    r, v, seen = np.full(3, 0.1), np.zeros(3), {}
+    for k in range(1, 8):
+        v = 0.9 * v + 0.01 * (M.T @ (M @ r - c) - 0.5 * r)
+        r = r + v
+        seen[k] = r.copy()
+    tM, tc = torch.from_numpy(M), torch.from_numpy(c)
+    run = penalised_ascent(lambda p: 0.5 * (p @ tM.T - tc).square().sum(1), torch.full((1, 3), 0.1, dtype=torch.float64),
+                           penalty=0.5, rate=0.01, momentum=0.9, stops=[3, 7])
+    for stopped in run:
+        np.testing.assert_allclose(stopped.parameters[0].numpy(), seen[stopped.iterations], rtol=1e-12)
+
+
+def test_ball_types_agree_with_what_searches_need():
+    from assay.perturbations.protocol import ConvexSet
+    assert isinstance(InputBall(ball=oracles.unit_ball(2)[1].ball), ConvexSet)
