@@ -12,12 +12,12 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from training import Phase, augmented, psnr, train, training_slices
 
 from assay.datasets import mni152
 from assay.operators.fourier import MaskedFourier
 from assay.operators.subsampling import variable_density
 from assay.systems.literature.automap import Automap
+from training import Phase, augmented, psnr, train, training_slices
 
 SIZE, FRACTION, HIDDEN, MASK_SEED = 48, 0.6, 3516, 0
 

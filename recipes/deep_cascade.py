@@ -14,12 +14,12 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
-from training import JITTER, NOISE, Phase, augmented, fresh_lines, noisy, psnr, train, training_slices
 
 from assay.datasets import mni152
 from assay.operators.fourier import MaskedFourier
 from assay.operators.subsampling import cartesian_lines
 from assay.systems.literature.deep_cascade import DeepCascade
+from training import JITTER, NOISE, Phase, augmented, fresh_lines, noisy, psnr, train, training_slices
 
 
 def main() -> None:

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from training import NOISE, Phase, augmented, fresh_lines, noisy, psnr, train, training_slices
 
 from assay.datasets import mni152
 from assay.operators.fourier import MaskedFourier
 from assay.operators.subsampling import cartesian_lines
 from assay.systems.literature.unet import UNet
+from training import NOISE, Phase, augmented, fresh_lines, noisy, psnr, train, training_slices
 
 
 def main() -> None:

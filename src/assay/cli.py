@@ -79,6 +79,7 @@ def recipe_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--noise", type=float, default=0.01, show_default=True, help="Simulated noise, share of ‖y‖."),
         click.option("--kspace", is_flag=True, help="DATA is measured, fully sampled k-space."),
         click.option("--key", help="Name of the array in a .npz, .mat or .h5 file."),
+        click.option("--axes", help="Meaning of the axes of 3-D k-space arrays: slices or coils first."),
         click.option("--axis", type=int, help="Axis of a NIfTI volume to cut across."),
         click.option("--size", type=int, help="Centre-crop or zero-pad images to this many pixels."),
         click.option("--limit", type=int, help="Audit the first so many samples."),

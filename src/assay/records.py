@@ -232,7 +232,7 @@ def to_data(value: Any) -> Any:
     if isinstance(value, enum.Enum):
         return value.value
     if isinstance(value, Mapping):
-        return {str(k): to_data(v) for k, v in value.items()}
+        return {str(k): to_data(v) for k, v in value.items() if not (isinstance(v, float) and not math.isfinite(v))}
     if isinstance(value, (list, tuple)):
         return [to_data(v) for v in value]
     if isinstance(value, float) and not math.isfinite(value):
@@ -280,9 +280,7 @@ def _build(kind: Any, data: Any, where: str) -> Any:
         except ValueError as error:
             raise ValueError(f"{where}: {error}") from None
     if kind is float:
-        if isinstance(data, bool) or not isinstance(data, (int, float)):
-            raise ValueError(f"{where}: expected a number, got {data!r}")
-        return float(data)
+        return _number(data, where)
     return _need(kind, data, where)
 
 
@@ -290,7 +288,7 @@ def _build_record(kind: Any, data: Any, where: str) -> Any:
     data = _need(dict, data, where)
     hints = typing.get_type_hints(kind)
     names = {f.name: f for f in dataclasses.fields(kind)}
-    if unknown := sorted(set(data) - set(names)):
+    if unknown := sorted(set(data) - set(names), key=str):
         raise ValueError(f"{where}: unknown field {unknown[0]!r}")
     optional = (dataclasses.MISSING,)
     missing = [n for n, f in names.items() if n not in data and f.default in optional and f.default_factory in optional]
@@ -311,6 +309,18 @@ def _build_union(arguments: tuple[Any, ...], data: Any, where: str) -> Any:
         except ValueError as error:
             errors.append(str(error))
     raise ValueError(errors[0])
+
+
+def _number(data: Any, where: str) -> float:
+    if isinstance(data, bool) or not isinstance(data, (int, float)):
+        raise ValueError(f"{where}: expected a number, got {data!r}")
+    try:
+        value = float(data)
+    except OverflowError:
+        raise ValueError(f"{where}: the number is too large") from None
+    if not math.isfinite(value):
+        raise ValueError(f"{where}: expected a finite number, got {value}")
+    return value
 
 
 def _need(kind: type, data: Any, where: str) -> Any:

@@ -178,7 +178,7 @@ class AuditFolder:
 
     def hash_files(self) -> dict[str, str]:
         """Relative path → sha256 of every hashed file now on disk."""
-        found = {}
+        found: dict[str, str] = {}
         for name in HASHED:
             top = self.path / name
             paths = sorted(p for p in top.rglob("*") if p.is_file()) if top.is_dir() else [top] if top.exists() else []

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-import oracles
 import pytest
 import torch
 from torch import Tensor
 
+import oracles
 from assay.arrays import InputError
 from assay.perturbations.balls import InputBall
 from assay.records import Stop

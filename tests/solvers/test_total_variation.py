@@ -19,7 +19,7 @@ from assay.solvers.primal_dual import total_variation_primal_dual
 from assay.solvers.total_variation import total_variation
 
 WEIGHT = 0.02
-TIGHT = {"iterations": 4000, "tolerance": 1e-9}
+TIGHT = {"iterations": 2000, "tolerance": 1e-8}
 
 
 def _generator(seed: int = 0) -> torch.Generator:
@@ -52,7 +52,7 @@ def objective(x: torch.Tensor, y: torch.Tensor, operator: MaskedFourier, weight:
 
 
 def dual_bound(x: torch.Tensor, y: torch.Tensor, operator: MaskedFourier, weight: float,
-               steps: int = 4000) -> torch.Tensor:
+               steps: int = 3000) -> torch.Tensor:
     """A lower bound of the minimum for invertible A: D(p) = ½‖y‖² − ½‖A⁻ᴴ(Aᴴy − ∇ᴴp)‖² over |p| ≤ λ, by ascent.
 
     Written for full sampling, where A is unitary; weak duality holds for every feasible p, so no solver is trusted.
@@ -91,7 +91,7 @@ def test_two_methods_one_minimiser(centred: bool) -> None:
     operator = _operator(centred=centred)
     y = _data(operator)
     admm = total_variation(y, operator, weight=WEIGHT, **TIGHT)
-    primal_dual = total_variation_primal_dual(y, operator, weight=WEIGHT, iterations=6000, tolerance=1e-9)
+    primal_dual = total_variation_primal_dual(y, operator, weight=WEIGHT, iterations=2000, tolerance=1e-8)
     assert float((admm.x - primal_dual.x).norm() / admm.x.norm()) < 1e-4
     values = [objective(s.x, y, operator, WEIGHT) for s in (admm, primal_dual)]
     assert torch.allclose(*values, rtol=1e-6)
@@ -112,7 +112,7 @@ def test_many_coils_and_scaled_operators() -> None:
     maps = simulate_maps(3, (16, 16)).to(torch.complex128)
     operator = _operator(maps=maps)
     y = _data(operator)
-    x = total_variation_primal_dual(y, operator, weight=WEIGHT, iterations=6000, tolerance=1e-9).x
+    x = total_variation_primal_dual(y, operator, weight=WEIGHT, iterations=2000, tolerance=1e-8).x
     least, g = objective(x, y, operator, WEIGHT), _generator(6)
     for size in (1e-3, 1e-2):
         move = size * torch.randn(x.shape, dtype=x.dtype, generator=g)
@@ -165,14 +165,14 @@ def _slope(y: torch.Tensor, v: torch.Tensor, operator: MaskedFourier) -> float:
 def test_gradient_against_finite_differences() -> None:
     operator = _operator()
     y = _data(operator)
-    gradient, v = _gradient(y, operator, adjoint_iterations=2000, **TIGHT)
+    gradient, v = _gradient(y, operator, adjoint_iterations=500, **TIGHT)
     assert float((gradient.conj() * v).sum().real) == pytest.approx(_slope(y, v, operator), rel=1e-3)
 
 
 def test_default_gradient_points_the_same_way_and_a_short_one_is_caught() -> None:
     operator = _operator()
     y = _data(operator)
-    exact, _ = _gradient(y, operator, adjoint_iterations=2000, **TIGHT)
+    exact, _ = _gradient(y, operator, adjoint_iterations=500, **TIGHT)
 
     def cosine(g: torch.Tensor) -> float:
         return float((g.conj() * exact).sum().real / (g.norm() * exact.norm()))

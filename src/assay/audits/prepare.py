@@ -38,6 +38,7 @@ class Recipe:
     data: str = "bundled:brain"
     kspace: bool = False
     key: str | None = None
+    axes: str | None = None
     axis: int | None = None
     size: int | None = None
     limit: int | None = None
@@ -94,7 +95,7 @@ def datasets(words: Recipe) -> tuple[Dataset, Dataset | None]:
 
 def _user_source(words: Recipe) -> Source:
     if words.kspace:
-        kspace = load_kspace(words.data, key=words.key, limit=words.limit, licence=words.licence)
+        kspace = load_kspace(words.data, key=words.key, axes=words.axes, limit=words.limit, licence=words.licence)
         if kspace.natively_undersampled:
             raise InputError(f"{words.data}: {kspace.zeros:.0%} of this k-space was never measured, so there is no true "
                              "image to compare with; give fully sampled data")
@@ -162,6 +163,9 @@ def operator_for(words: Recipe, source: Source) -> MaskedFourier:
         mask = torch.fft.ifftshift(mask)
     maps = None
     if len(shape) == 3:
+        if len(source) > 1:
+            raise InputError("multi-coil k-space is audited one slice at a time, since each slice has its own coil maps; "
+                             "use --limit 1")
         from assay.operators.sensitivity import estimate_maps
         maps = estimate_maps(source[0], centred=centred)
     return MaskedFourier(mask=mask, centred=centred, maps=maps)

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from assay.arrays import InputError
+from assay.checks.catalogue import METHODS
 from assay.checks.check import Bench, Check
 from assay.datasets.measured import Dataset
 from assay.records import Provenance, Role, to_data
@@ -73,6 +74,8 @@ class Session:
 
 def check_from(item: Mapping[str, Any]) -> Check:
     """A profile's table as a `Check`."""
+    if item["method"] not in METHODS:
+        raise InputError(f"check {item['id']!r}: unknown method {item['method']!r}; known: {', '.join(sorted(METHODS))}")
     values = {**item, "sources": tuple(item["sources"]), "levels": tuple(item.get("levels", ())),
               "extra_metrics": tuple(item.get("extra_metrics", ()))}
     return Check(**values)

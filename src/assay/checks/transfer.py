@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from assay.checks.check import Bench, Check, UnitResult, method
 from assay.checks.worst_case import Rung, climb_ladder, report
 from assay.perturbations import registry
 from assay.perturbations.protocol import Examples
-from assay.records import Stop
+from assay.records import Finding, Stop
 
 
 @method("transfer")
@@ -26,7 +27,9 @@ def transfer(check: Check, system: str, bench: Bench, x: Examples) -> UnitResult
             normal = bench.systems[system](source.inputs)
         bench.cache[stored] = (source.ids, climb_ladder(check, system, bench, source, normal))
     source_ids, rungs = bench.cache[stored]
-    findings, witnesses, exhibits = [], {}, {}
+    findings: list[Finding] = []
+    witnesses: dict[str, Tensor] = {}
+    exhibits: dict[str, Tensor] = {}
     with torch.no_grad():
         normal = bench.systems[system](x.inputs)
     for j, source_id in enumerate(source_ids):
@@ -43,7 +46,7 @@ def transfer(check: Check, system: str, bench: Bench, x: Examples) -> UnitResult
             moved.append(Rung(level=rung.level, within=within, parameters=p, harm=torch.zeros(len(keep)),
                               stop=[Stop.BUDGET] * len(keep), flags=[[] for _ in keep], forward=1, backward=0))
         result = report(check, system, bench, targets, normal[keep], moved, origin_samples=(source_id,) * len(keep))
-        findings += [f for f in result.findings]
+        findings += result.findings
         witnesses |= {f"{k}|{source_id}": v for k, v in result.witnesses.items()}
         exhibits |= dict(result.exhibits)
     return UnitResult(findings=tuple(findings), witnesses=witnesses, exhibits=exhibits)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,18 @@ from assay.solvers.result import Iterative
 from assay.systems.metered import Metered
 
 
+@dataclass(frozen=True, kw_only=True)
+class Controls:
+    """Random members at one size: metric, gain and extra metrics (draws, batch), measured size, and the most harmful."""
+
+    values: Tensor
+    gains: Tensor
+    extras: Mapping[str, Tensor]
+    size: Tensor
+    worst: Tensor
+    harm: Tensor
+
+
 @dataclass(kw_only=True)
 class Rung:
     """One level of the ladder while it is being worked on: the worst found so far, and what it cost."""
@@ -37,16 +49,19 @@ class Rung:
     flags: list[list[Flag]]
     forward: int
     backward: int
+    controls: Controls | None = None
 
 
 @method("worst-case")
 def worst_case(check: Check, system: str, bench: Bench, x: Examples) -> UnitResult:
     """Search every level downwards with warm starts, carry finds upwards, then measure against controls."""
-    metric, target = metrics.find(check.metric), bench.systems[system]
+    target = bench.systems[system]
     with torch.no_grad():
         normal = target(x.inputs)
     rungs = climb_ladder(check, system, bench, x, normal)
-    _carry_up(rungs, lambda rung: _objective(metric, target, rung.within, x, normal))
+    _carry_up(rungs)
+    for rung in rungs:
+        _adopt_controls(check, target, bench, x, rung, normal)
     return report(check, system, bench, x, normal, rungs)
 
 
@@ -81,7 +96,8 @@ def _objective(metric: Metric, target: Metered, within: PerturbationSet, x: Exam
 def _search(check: Check, target: Metered, objective: Objective, within: Any, x: Examples,
             generators: list[torch.Generator], warm: list[Tensor]) -> tuple[SearchResult, list[list[Flag]]]:
     """The search the check names; a gradient search is always checked by a query-only one, and the worst is kept."""
-    spec, none = dict(check.search), [[] for _ in x.ids]
+    spec = dict(check.search)
+    none: list[list[Flag]] = [[] for _ in x.ids]
     kind = spec.pop("kind")
     if kind == "places":
         return hill_climb(objective, within, x=x, generators=generators, **spec), none
@@ -118,7 +134,7 @@ def _with_query_only(found: SearchResult, query: int, objective: Objective, with
                         forward=found.forward + blind.forward, backward=found.backward, history=found.history), flags
 
 
-def _carry_up(rungs: list[Rung], objective: Callable[[Rung], Objective]) -> None:
+def _carry_up(rungs: list[Rung]) -> None:
     """A member of a smaller ball is a member of the larger: a worse find below is also a find above."""
     for above, below in zip(reversed(rungs[:-1]), reversed(rungs[1:]), strict=True):
         if not isinstance(above.within, registry.NESTED):
@@ -161,24 +177,22 @@ def rows(check: Check, system: str, bench: Bench, x: Examples, rung: Rung, own: 
     """The system's own worst case on every sample, beside the random controls of the same size."""
     metric, target = metrics.find(check.metric), bench.systems[system]
     size = rung.within.size(x, rung.parameters)
-    base = metric.compute(Response(output=own.normal, changed=x, normal=own.normal, original=x)) \
-        if metric.has_normal else None
+    base = _normal_value(metric, own, x)
     worst = metric.compute(own)
     own_gain = gain(own.output, own.normal, own.changed.inputs, x.inputs)
-    draws, gains, extras, control_size = _controls(check, target, bench, x, rung, own.normal, size)
+    controls = rung.controls or draw_controls(check, target, bench, x, rung, own.normal)
+    draws, gains = controls.values, controls.gains
     unconverged = _unconverged(target, own.changed.inputs)
     found = []
     for i, sample in enumerate(x.ids):
         flags = [*rung.flags[i]]
         if unconverged[i]:
             flags.append(Flag(id="not-converged", detail=unconverged[i]))
-        if len(draws) and bool((metric.sign * (draws[:, i] - worst[i]) > 1e-6 * worst[i].abs()).any()):
-            flags.append(Flag(id="worst-below-control"))
         if not bool(torch.isfinite(worst[i])):
             flags.append(Flag(id="non-finite"))
         extra = {f"{m}.worst": float(metrics.find(m).compute(own)[i]) for m in check.extra_metrics}
         extra |= {f"{m}.normal": float(v[i]) for m, v in _normal_extras(check, own, x).items()}
-        extra |= {f"{m}.average": float(v[:, i].mean()) for m, v in extras.items() if len(v)}
+        extra |= {f"{m}.average": float(v[:, i].mean()) for m, v in controls.extras.items() if len(v)}
         found.append(Finding(
             check=check.id, system=system, role=bench.roles[system], sample=sample, origin=system,
             origin_sample=sample if origin_samples is None else origin_samples[i], level=rung.level,
@@ -186,7 +200,7 @@ def rows(check: Check, system: str, bench: Bench, x: Examples, rung: Rung, own: 
             average=_number(draws.mean(0), i) if len(draws) else None,
             average_low=_number(draws.amin(0), i) if len(draws) else None,
             average_high=_number(draws.amax(0), i) if len(draws) else None, worst=_number(worst, i),
-            size=_number(size, i), control_size=_number(control_size, i), controls=len(draws),
+            size=_number(size, i), control_size=_number(controls.size, i), controls=len(draws),
             gain=_number(own_gain, i), control_gain=_number(gains.mean(0), i) if len(gains) else None,
             forward=rung.forward + len(draws), backward=rung.backward, stop=rung.stop[i], flags=tuple(flags),
             extra={k: v for k, v in extra.items() if v == v and abs(v) != float("inf")}))
@@ -197,8 +211,7 @@ def transfer_rows(check: Check, name: str, origin: str, bench: Bench, x: Example
                   origin_samples: tuple[str, ...] | None = None) -> list[Finding]:
     """Another system under this system's worst perturbation."""
     metric = metrics.find(check.metric)
-    base = metric.compute(Response(output=theirs.normal, changed=x, normal=theirs.normal, original=x)) \
-        if metric.has_normal else None
+    base = _normal_value(metric, theirs, x)
     worst, size = metric.compute(theirs), rung.within.size(x, rung.parameters)
     moved = gain(theirs.output, theirs.normal, theirs.changed.inputs, x.inputs)
     values = {m: metrics.find(m).compute(theirs) for m in check.extra_metrics}
@@ -212,26 +225,49 @@ def transfer_rows(check: Check, name: str, origin: str, bench: Bench, x: Example
         for i, sample in enumerate(x.ids)]
 
 
-def _controls(check: Check, target: Metered, bench: Bench, x: Examples, rung: Rung, normal: Tensor,
-              size: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor], Tensor]:
-    """Metric and gain of random members at the worst one's size, their extra metrics, and their measured size."""
-    metric = metrics.find(check.metric)
+def draw_controls(check: Check, target: Metered, bench: Bench, x: Examples, rung: Rung, normal: Tensor) -> Controls:
+    """`check.controls` random members of the same measured size as the worst one found, and the most harmful of them."""
+    metric, size = metrics.find(check.metric), rung.within.size(x, rung.parameters)
     generators = [stream(bench.seed, check.id, rung.level, sample, "control") for sample in x.ids]
-    values, gains, sizes = [], [], []
+    values, gains, sizes, worst = [], [], [], rung.parameters
+    harm = torch.full((len(x),), -torch.inf, dtype=torch.float64)
     extras: dict[str, list[Tensor]] = {m: [] for m in check.extra_metrics}
-    for _ in range(check.controls):
-        p = rung.within.sample(x, generators, size)
-        changed = rung.within.apply(x, p)
-        response = Response(output=target(changed.inputs), changed=changed, normal=normal, original=x)
-        values.append(metric.compute(response))
-        gains.append(gain(response.output, normal, changed.inputs, x.inputs))
-        sizes.append(rung.within.size(x, p))
-        for m, seen in extras.items():
-            seen.append(metrics.find(m).compute(response))
+    with torch.no_grad():
+        for _ in range(check.controls):
+            p = rung.within.sample(x, generators, size)
+            changed = rung.within.apply(x, p)
+            response = Response(output=target(changed.inputs), changed=changed, normal=normal, original=x)
+            values.append(metric.compute(response))
+            gains.append(gain(response.output, normal, changed.inputs, x.inputs))
+            sizes.append(rung.within.size(x, p))
+            for m, seen in extras.items():
+                seen.append(metrics.find(m).compute(response))
+            harms = metric.sign * values[-1].double()
+            worst = torch.where(per_example(harms > harm, p), p, worst)
+            harm = torch.maximum(harm, harms.nan_to_num(nan=-torch.inf))
     empty = torch.zeros(0, len(x))
-    stack = {m: torch.stack(v) if v else empty for m, v in extras.items()}
-    return (torch.stack(values) if values else empty, torch.stack(gains) if gains else empty, stack,
-            torch.stack(sizes).mean(0) if sizes else torch.full((len(x),), float("nan")))
+    return Controls(values=torch.stack(values) if values else empty, gains=torch.stack(gains) if gains else empty,
+                    extras={m: torch.stack(v) if v else empty for m, v in extras.items()}, worst=worst, harm=harm,
+                    size=torch.stack(sizes).mean(0) if sizes else torch.full((len(x),), float("nan")))
+
+
+def _adopt_controls(check: Check, target: Metered, bench: Bench, x: Examples, rung: Rung, normal: Tensor) -> None:
+    """A random member that does more harm than the search's is the worst one known; a gradient search is then flagged."""
+    rung.controls = draw_controls(check, target, bench, x, rung, normal)
+    better = rung.controls.harm > rung.harm + 1e-6 * rung.harm.abs()
+    if not bool(better.any()):
+        return
+    rung.parameters = torch.where(per_example(better, rung.parameters), rung.controls.worst, rung.parameters)
+    rung.harm = torch.maximum(rung.harm, rung.controls.harm)
+    if check.search.get("kind") == "gradient":
+        for i in better.nonzero().flatten().tolist():
+            rung.flags[i].append(Flag(id="worst-below-control"))
+
+
+def _normal_value(metric: Metric, response: Response, x: Examples) -> Tensor | None:
+    if not metric.has_normal:
+        return None
+    return metric.compute(Response(output=response.normal, changed=x, normal=response.normal, original=x))
 
 
 def _normal_extras(check: Check, own: Response, x: Examples) -> dict[str, Tensor]:

@@ -40,9 +40,10 @@ class Source(Protocol):
 class Dataset(Protocol):
     """What an audit runs on: a record, and samples fetched by position, so memory does not grow with their number."""
 
-    record: DataRecord
-    operator: Any
-
+    @property
+    def record(self) -> DataRecord: ...
+    @property
+    def operator(self) -> Any: ...
     @property
     def ids(self) -> tuple[str, ...]: ...
 

@@ -17,10 +17,14 @@ class LinearOperator(Protocol):
     `dtype` is the dtype of both sides; `name` and `settings` say in a record what the operator is.
     """
 
-    name: str
-    domain: tuple[int, ...]
-    range: tuple[int, ...]
-    dtype: torch.dtype
+    @property
+    def name(self) -> str: ...
+    @property
+    def domain(self) -> tuple[int, ...]: ...
+    @property
+    def range(self) -> tuple[int, ...]: ...
+    @property
+    def dtype(self) -> torch.dtype: ...
 
     def forward(self, x: Tensor) -> Tensor: ...
 

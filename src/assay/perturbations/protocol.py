@@ -48,7 +48,8 @@ class PerturbationSet(Protocol):
     the nearest member; a set without one names another way to move (`neighbours`, `members`). Sizes are in `unit`.
     """
 
-    unit: str
+    @property
+    def unit(self) -> str: ...
 
     def zero(self, x: Examples) -> Tensor: ...
 

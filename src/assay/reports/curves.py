@@ -36,11 +36,12 @@ def _chart(check: Mapping[str, Any], rows: Sequence[Finding], levels: Sequence[f
     system, established = systems
     origin = None if _is_sampling(check) else _mean(_own(rows, system), field("normal"))
     no_change = [] if origin is None else [(0.0, origin)]
-    series = [_series(f"{system}: worst case found", "worst", levels, _own(rows, system), field("worst"), no_change),
-              _average(f"{system}: random changes", levels, _own(rows, system), field, no_change, unit != "dB")]
+    found, random, own = _words(check)
+    series = [_series(f"{system}: {found}", "worst", levels, _own(rows, system), field("worst"), no_change),
+              _average(f"{system}: {random}", levels, _own(rows, system), field, no_change, unit != "dB")]
     if established:
         start = [(0.0, y)] if no_change and (y := _mean(_own(rows, established), field("normal"))) is not None else []
-        series += [_series(f"{established}: its own worst case", "own", levels, _own(rows, established),
+        series += [_series(f"{established}: {own}", "own", levels, _own(rows, established),
                            field("worst"), start),
                    _series(f"{established}: under {system}’s change", "transfer", levels,
                            _under(rows, established, system), field("worst"), start)]
@@ -50,6 +51,13 @@ def _chart(check: Mapping[str, Any], rows: Sequence[Finding], levels: Sequence[f
     return Chart(title=f"{check.get('title', check['id'])}: {name}", x_label=label, y_label=name, series=kept,
                  x_text=lambda x: amount(x, size_unit), y_text=lambda y: amount(y, unit, digits=3),
                  from_zero=unit != "dB")
+
+
+def _words(check: Mapping[str, Any]) -> tuple[str, str, str]:
+    """What the lines are called: the audited system's, the random changes, the established method's own."""
+    if _is_sampling(check):
+        return "nested masks, less to more data", "other random masks", "nested masks, less to more data"
+    return "worst case found", "random changes", "its own worst case"
 
 
 def _is_sampling(check: Mapping[str, Any]) -> bool:

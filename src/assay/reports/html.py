@@ -125,5 +125,5 @@ def _environment() -> Environment:
                             "legend_key": lambda style: Markup(figures.legend_key(style))}
     # Names come from users' files: whatever is printed has its control characters written out first.
     environment.finalize = lambda value: value if isinstance(value, Markup) else (
-        printable(value) if isinstance(value, str) else value)
+        printable(value).replace(" %", "\u00a0%") if isinstance(value, str) else value)
     return environment

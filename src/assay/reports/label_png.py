@@ -11,7 +11,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from assay.reports.label_layout import layout
 from assay.reports.label_statements import statement
-from assay.reports.sheet import Box, Cells, Item, Page, Shape, Words, boldness, drawable, font
+from assay.reports.sheet import Box, Cells, Item, Page, Shape, Words, boldness, drawable, font, length, tracking
 
 SCALE = 2           # pixels per unit: sharp on paper at the label's natural size
 SMOOTH = 2          # shapes are drawn so much larger and averaged, which text does not need
@@ -36,8 +36,7 @@ def render_png(label: Mapping[str, Any], page: Page | None = None) -> bytes:
     information.add_itxt("Description", drawable(statement(label)))
     information.add_itxt("Digest", label["digest"]["sha256"])
     buffer = io.BytesIO()
-    picture.quantize(colors=128, dither=Image.Dither.NONE).save(buffer, "PNG", optimize=True, pnginfo=information,
-                                                               dpi=(192, 192))
+    picture.save(buffer, "PNG", pnginfo=information, dpi=(192, 192))
     return buffer.getvalue()
 
 
@@ -58,10 +57,16 @@ def _shape(draw: ImageDraw.ImageDraw, item: Item, scale: float) -> None:
 
 
 def _words(draw: ImageDraw.ImageDraw, item: Words) -> None:
-    anchor = {"start": "ls", "middle": "ms", "end": "rs"}[item.anchor]
-    inset = {"start": 1.0, "middle": 0.0, "end": -1.0}[item.anchor] * (boldness(item.size) if item.bold else 0.0)
-    draw.text((SCALE * (item.x + inset), SCALE * item.y), item.text, fill=item.colour, font=font(SCALE * item.size),
-              anchor=anchor, stroke_width=round(SCALE * boldness(item.size)) if item.bold else 0)
+    left = item.x - {"start": 0.0, "middle": 0.5, "end": 1.0}[item.anchor] * item.length
+    face = font(SCALE * item.size)
+    if not item.bold:
+        draw.text((SCALE * left, SCALE * item.y), item.text, fill=item.colour, font=face, anchor="ls")
+        return
+    stroke, left = round(SCALE * boldness(item.size)), left + boldness(item.size)
+    for i, letter in enumerate(item.text):              # the bundled font has one weight: a stroke makes it bold
+        across = left + length(item.text[:i], item.size) + i * tracking(item.size)
+        draw.text((SCALE * across, SCALE * item.y), letter, fill=item.colour, font=face, anchor="ls",
+                  stroke_width=stroke)
 
 
 def _cells(draw: ImageDraw.ImageDraw, item: Cells) -> None:

@@ -43,7 +43,14 @@ def plan_text(header: Mapping[str, Any], plan: Mapping[str, Any], seconds: float
 def watching(total: int) -> Iterator[Callable[[Any], None]]:
     """A progress bar on stderr; the function it yields takes each unit's progress."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),

@@ -139,12 +139,21 @@ def font(pixels: float) -> ImageFont.FreeTypeFont:
 
 def boldness(size: float) -> float:
     """Width of the stroke that makes text of this size bold."""
-    return size / 34
+    return size / 36
+
+
+def tracking(size: float) -> float:
+    """Room added between bold letters, which the stroke would otherwise close."""
+    return size / 50
 
 
 def length(text: str, size: float, bold: bool = False) -> float:
     """Width of the text; measured large and scaled, so that hinting does not depend on the size."""
-    return font(100).getlength(text) * size / 100 + (2 * boldness(size) if bold else 0.0)
+    return font(100).getlength(text) * size / 100 + (_bold_extra(len(text), size) if bold else 0.0)
+
+
+def _bold_extra(letters: int, size: float) -> float:
+    return 2 * boldness(size) + max(letters - 1, 0) * tracking(size)
 
 
 def wrapped(text: str, width: float, size: float, bold: bool = False) -> list[str]:

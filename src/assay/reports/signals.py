@@ -4,8 +4,8 @@ Rules, strongest first. Each names the check it fired on as `profile/check/rule`
 
 | rule | signal | fires when |
 |---|---|---|
-| W1 | WARNING | harm is replayable; the *lower* end of the 95 % interval of its rate reaches the profile's; the established
-                 method, searched as hard for its own worst case, is harmed less: the intervals do not overlap |
+| W1 | WARNING | harm is replayable; the *lower* end of the 95 % interval of its rate reaches the profile's rate; the
+                 established method, searched as hard for its own worst case, is harmed less (intervals apart) |
 | C1 | CAUTION | harm is replayable, but its rate may lie below the profile's (lower end of the interval) |
 | C2 | CAUTION | harm is replayable, but only above the criterion's radius |
 | C3 | CAUTION | the established method fails as badly: the two intervals overlap |

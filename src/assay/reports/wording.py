@@ -67,6 +67,8 @@ def significant(value: float, digits: int = 2) -> str:
     >>> significant(0.01234), significant(25.29), significant(1234.0), significant(0.0), significant(1.0)
     ('0.012', '25', '1200', '0', '1')
     """
+    if abs(value) < 1e-12:      # what rounding leaves of zero
+        return "0"
     rounded = float(f"{value:.{digits - 1}e}")
     if rounded != 0 and not 1e-4 <= abs(rounded) < 1e6:
         return f"{rounded:.{digits - 1}e}"

@@ -11,7 +11,6 @@ from torch import Tensor
 from assay.arrays import PerExample, per_example
 from assay.numerics.norms import norm
 
-
 DIFFERENCE = 1e-3
 
 

@@ -13,7 +13,7 @@ from jaxtyping import Complex
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from assay.arrays import InputError, PerExample, per_example
+from assay.arrays import InputError, PerExample
 from assay.numerics.norms import norm
 from assay.operators.fourier import MaskedFourier
 from assay.solvers.result import Solution, stops

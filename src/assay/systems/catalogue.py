@@ -100,7 +100,7 @@ def adopt(system: Any, *, role: Role, name: str | None = None) -> Loaded:
     elif not isinstance(system, (SystemFamily, System)):
         if not callable(system):
             raise InputError(f"{system!r} is not a system: it must be callable, or have bind(operator)")
-        system = FunctionSystem(system, name=name or getattr(system, "__name__", "function"))
+        system = FunctionSystem(system, name=name or str(getattr(system, "__name__", "function")))
     settings = dict(getattr(system, "settings", {}))
     module = getattr(system, "module", None)
     digest = _module_digest(module) if isinstance(module, nn.Module) else digest_of(

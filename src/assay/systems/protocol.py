@@ -15,7 +15,8 @@ from assay.records import Access
 class System(Protocol):
     """A map from inputs (batch, …) to outputs (batch, …)."""
 
-    access: Access
+    @property
+    def access(self) -> Access: ...
 
     def __call__(self, inputs: Tensor) -> Tensor: ...
 
@@ -28,11 +29,16 @@ class SystemFamily(Protocol):
     true where the weights belong to one forward model for ever, as AUTOMAP's do: its sampling cannot be changed.
     """
 
-    name: str
-    access: Access
-    kind: str
-    settings: Mapping[str, Any]
-    one_operator: bool
+    @property
+    def name(self) -> str: ...
+    @property
+    def access(self) -> Access: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def settings(self) -> Mapping[str, Any]: ...
+    @property
+    def one_operator(self) -> bool: ...
 
     def bind(self, operator: LinearOperator) -> System: ...
 

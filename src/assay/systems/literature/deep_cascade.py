@@ -7,6 +7,7 @@ Reconstruction", IEEE Trans. Med. Imaging 37 (2018), sections III.B–III.D: fiv
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 
 import numpy as np
@@ -24,7 +25,7 @@ def convolutions(width: int, depth: int) -> nn.Sequential:
     """`depth` 3×3 convolutions 2-width-…-width-2 with relu between them."""
     channels = [2, *[width] * (depth - 1), 2]
     layers: list[nn.Module] = []
-    for into, out in zip(channels, channels[1:], strict=False):
+    for into, out in itertools.pairwise(channels):
         layers += [nn.Conv2d(into, out, 3, padding=1), nn.ReLU()]
     return nn.Sequential(*layers[:-1])
 
