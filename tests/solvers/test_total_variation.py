@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from assay.arrays import InputError
-from assay.operators.algebra import Matrix, Scaled
+from assay.operators.algebra import Scaled
 from assay.operators.finite_difference import FiniteDifference
 from assay.operators.fourier import MaskedFourier
 from assay.operators.sensitivity import simulate_maps
@@ -94,7 +94,7 @@ def test_two_methods_one_minimiser(centred: bool) -> None:
     primal_dual = total_variation_primal_dual(y, operator, weight=WEIGHT, iterations=2000, tolerance=1e-8)
     assert float((admm.x - primal_dual.x).norm() / admm.x.norm()) < 1e-4
     values = [objective(s.x, y, operator, WEIGHT) for s in (admm, primal_dual)]
-    assert torch.allclose(*values, rtol=1e-6)
+    assert torch.allclose(*values, rtol=1e-5)
 
 
 def test_minimiser_beats_its_neighbours() -> None:
@@ -195,7 +195,6 @@ def test_refuses_what_it_cannot_solve() -> None:
     operator = _operator(maps=simulate_maps(2, (16, 16)).to(torch.complex128))
     with pytest.raises(InputError, match="one coil"):
         total_variation(_data(operator), operator, weight=WEIGHT)
-    assert Matrix(torch.eye(2)).domain == (2,)
 
 
 @pytest.mark.data

@@ -37,7 +37,7 @@ def total_variation(y: Complex[Tensor, "batch m"], operator: MaskedFourier, *, w
     problem = _Problem(operator, weight, penalty if penalty is not None else PENALTY * weight, y.dtype)
     with torch.no_grad():
         w, residual, used = problem.fixed_point(y, iterations, tolerance)
-    x = _Minimiser.apply(y, w, problem, adjoint_iterations)
+    x = _Minimiser.apply(y, w, problem, adjoint_iterations)  # type: ignore[no-untyped-call]
     return Solution(x=x, stop=stops(residual, tolerance), residual=residual, iterations=used)
 
 
