@@ -81,14 +81,18 @@ class AuditFolder:
         existing = folder.path / "audit.json"
         if existing.exists():
             if existing.read_bytes() != text:
+                _ = folder.header           # a truncated one is named as such
                 raise StoreError(f"{existing}: this folder holds another audit ({_difference(existing, text)} differs); "
                                  "choose another --out, or delete the folder")
         else:
             write_aside(folder.path / "plan.json", to_json(plan, indent=1).encode())
             write_aside(existing, text)
-        for leftover in folder.path.rglob(".*.part"):
-            leftover.unlink(missing_ok=True)
         return folder
+
+    def clear_leftovers(self) -> None:
+        """Remove what a killed run was writing. For the one process that holds the folder's lock."""
+        for leftover in self.path.rglob(".*.part"):
+            leftover.unlink(missing_ok=True)
 
     @property
     def header(self) -> dict[str, Any]:
@@ -147,7 +151,11 @@ class AuditFolder:
         for row in rows:
             row["extra"] = dict(row["extra"] or [])
             row["flags"] = row["flags"] or []
-        return [from_data(Finding, row) for row in rows]
+        try:
+            return [from_data(Finding, row) for row in rows]
+        except ValueError as error:
+            raise StoreError(f"{self.path / 'parts'}: not findings ({error}); run `assay verify` to see which part was "
+                             "changed") from None
 
     def exhibits(self) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
         """For each stored file: the check's id, and its pictures by key."""

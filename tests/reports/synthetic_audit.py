@@ -83,7 +83,7 @@ def _row(check: dict[str, Any], sample: str, level: float | None, system: str, o
         worst_rate = average_rate * 1.05
     worst = (normal or 0) + size * worst_rate * wobble * (1.0 if own else 0.8)
     average: float | None = (normal or 0) + size * average_rate * wobble * 0.25
-    if check["metric"] == "detail-lost":
+    if check["metric"] in ("detail-lost", "lipschitz-bound"):
         normal, worst, average = None, min(1.0, 0.11 * worst_rate * wobble), 0.08 * average_rate
     elif check["metric"] == "gain":
         normal, worst, average = None, 1.8 * worst_rate * wobble, 1.1 * average_rate
@@ -98,7 +98,8 @@ def _row(check: dict[str, Any], sample: str, level: float | None, system: str, o
         level=level, unit=check.get("unit", ""), metric=check["metric"], better="lower", normal=normal,
         average=average if own else None, average_low=average * 0.9 if own else None,
         average_high=average * 1.12 if own else None, worst=worst, size=level, control_size=level if own else None,
-        controls=2 if own else 0, gain=worst_rate * wobble, forward=24, backward=12 if own else 0, stop=stop, extra=extra,
+        controls=2 if own else 0, gain=worst_rate * wobble, forward=24, backward=12 if own else 0, stop=stop,
+        extra=extra,
         witness=f"witnesses/{check['id']}.safetensors#{origin}|{sample}" if own else None)
 
 

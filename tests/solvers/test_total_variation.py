@@ -137,6 +137,19 @@ def test_stop_reasons(solver: object) -> None:
     assert broken.stop[1] == Stop.NON_FINITE and bool(torch.isfinite(broken.x[0]).all())
 
 
+@pytest.mark.parametrize("scale", [1.0, pytest.param(1000.0, marks=pytest.mark.xfail(strict=True, reason=(
+    "the penalty assumes images with peak about 1: on data 1000 times larger ADMM says converged at 10 % error")))])
+def test_converged_means_near_the_minimiser_at_any_scale(scale: float) -> None:
+    """x̂(c·y; c·λ) = c·x̂(y; λ), so what is called converged at one scale must be as near at another."""
+    operator = _operator()
+    y = _data(operator)
+    exact = total_variation(y, operator, weight=WEIGHT, **TIGHT).x
+    solution = total_variation(scale * y, operator, weight=scale * WEIGHT)
+    error = (solution.x / scale - exact).flatten(1).norm(dim=1) / exact.flatten(1).norm(dim=1)
+    settled = torch.tensor([stop == Stop.CONVERGED for stop in solution.stop])
+    assert bool(settled.any()) and float(error[settled].max()) < 0.01
+
+
 @pytest.mark.parametrize("solver", [total_variation, total_variation_primal_dual])
 def test_batch_of_one_and_of_eight_agree(solver: object) -> None:
     operator = _operator()

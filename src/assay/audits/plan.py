@@ -14,6 +14,7 @@ from assay.checks.catalogue import METHODS
 from assay.checks.check import Bench, Check
 from assay.operators.fourier import MaskedFourier
 from assay.records import Access
+from assay.searches.hill_climb import DISTANCES
 from assay.systems.protocol import SystemFamily
 
 
@@ -90,7 +91,7 @@ def evaluations(check: Check) -> tuple[int, int]:
         runs = rungs * max(1, int(spec.get("restarts", 1)))
         share = 1 if check.method != "transfer" else 0
         return after + rungs * (int(spec.get("query", 0)) + 1), share * runs * int(spec["steps"])
-    draws = int(spec.get("draws", 1)) + (24 if spec.get("kind") == "places" else 0)
+    draws = int(spec.get("draws", 1)) + (8 * len(spec.get("distances", DISTANCES)) if spec.get("kind") == "places" else 0)
     return after + rungs * draws, 0
 
 

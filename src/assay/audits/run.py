@@ -45,6 +45,7 @@ def run_audit(session: Session, path: Path, *, executor: Executor, watch: Watche
     plan = plan or make_plan(session)
     folder = AuditFolder.create(path, session.header(), plan.data(session.data.ids))
     with _lock(path):
+        folder.clear_leftovers()
         waiting = [unit for unit in plan.units if not folder.has(unit.id)]
         finished, start = len(plan.units) - len(waiting), time.perf_counter()
         folder.log(event="start", time=time.time(), waiting=len(waiting), executor=type(executor).__name__)

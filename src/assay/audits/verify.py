@@ -88,17 +88,23 @@ def _replay_all(folder: AuditFolder, everything: bool, say: Callable[[str, bool,
                f"sha256 {session.data.record.digest[:16]}…"):
         return
     start, count, wrong = time.perf_counter(), 0, []
-    for finding, value in replays(folder, session, everything=everything):
+    for finding, numbers in replays(folder, session, everything=everything):
         count += 1
-        if finding.worst is None or not abs(value - finding.worst) <= TOLERANCE * max(abs(finding.worst), 1e-6):
-            wrong.append(f"{finding.check}, {finding.system}, {finding.sample}: recorded {finding.worst}, "
-                         f"replayed {value:.6g}")
+        for field, value in numbers.items():
+            recorded = getattr(finding, field)
+            if recorded is None or not abs(value - recorded) <= TOLERANCE * max(abs(recorded), 1e-6):
+                wrong.append(f"{finding.check}, {finding.system}, {finding.sample}: {field} recorded {recorded}, "
+                             f"replayed {value:.6g}")
+        if finding.level is not None and numbers.get("size", 0.0) > finding.level * (1 + TOLERANCE):
+            wrong.append(f"{finding.check}, {finding.system}, {finding.sample}: a witness of size {numbers['size']:.6g} "
+                         f"at level {finding.level:g}")
     say("replayed witnesses give the recorded numbers", not wrong,
         "; ".join(wrong[:3]) or f"{count} numbers in {time.perf_counter() - start:.1f} s")
 
 
-def replays(folder: AuditFolder, session: Session, *, everything: bool = False) -> Iterator[tuple[Finding, float]]:
-    """Each chosen row beside its metric recomputed from the stored perturbation."""
+def replays(folder: AuditFolder, session: Session, *, everything: bool = False,
+            ) -> Iterator[tuple[Finding, dict[str, float]]]:
+    """Each chosen row beside its numbers recomputed from the stored perturbation."""
     bench, checks = session.bench(), session.checks()
     stored = {(check, name): value for check, tensors in folder.witnesses() for name, value in tensors.items()}
     position = {sample: i for i, sample in enumerate(session.data.ids)}
@@ -107,7 +113,7 @@ def replays(folder: AuditFolder, session: Session, *, everything: bool = False) 
         if p is None or row.sample not in position:
             raise StoreError(f"finding {row.check}, {row.sample}: its witness is missing from the folder")
         x = session.data.fetch((position[row.sample],))
-        yield row, _value(checks[row.check], row, bench, x, torch.from_numpy(p.copy())[None])
+        yield row, _numbers(checks[row.check], row, bench, x, torch.from_numpy(p.copy())[None])
 
 
 def _chosen(findings: list[Finding], everything: bool) -> list[Finding]:
@@ -122,16 +128,19 @@ def _chosen(findings: list[Finding], everything: bool) -> list[Finding]:
             [: None if everything else PER_CHECK]]
 
 
-def _value(check: Check, row: Finding, bench: Bench, x: Examples, p: Tensor) -> float:
-    """The row's metric at the stored perturbation, by one evaluation of the system."""
+def _numbers(check: Check, row: Finding, bench: Bench, x: Examples, p: Tensor) -> dict[str, float]:
+    """The row's `worst`, `size` and `normal` at the stored perturbation, by one evaluation of the system each."""
     target, metric = bench.systems[row.system], metrics.find(check.metric)
     if check.method == "local-gain":
         apply, _ = linearised(target, x.inputs)
-        return float(norm(apply(p / norm(p))))
+        return {"worst": float(norm(apply(p / norm(p))))}
     within = registry.build(check.perturbation, row.level or 0.0, x)
     with torch.no_grad():
-        changed = within.apply(x, p)
-        response = Response(output=target(changed.inputs), changed=changed, normal=target(x.inputs), original=x)
-        return float(metric.compute(response))
+        changed, normal = within.apply(x, p), target(x.inputs)
+        response = Response(output=target(changed.inputs), changed=changed, normal=normal, original=x)
+        found = {"worst": float(metric.compute(response)), "size": float(within.size(x, p))}
+        if metric.has_normal:
+            found["normal"] = float(metric.compute(Response(output=normal, changed=x, normal=normal, original=x)))
+        return found
 
 

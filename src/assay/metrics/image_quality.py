@@ -102,18 +102,26 @@ def change_elsewhere(response: Response) -> PerExample:
     return norm((response.output - response.normal) * outside) / norm(detail).clamp_min(1e-38)
 
 
+def _pair(response: Response) -> tuple[Tensor, Tensor]:
+    """Output and truth, of one shape: broadcasting would compare each image with all the others."""
+    if response.output.shape != response.truth.shape:
+        raise InputError(f"the system's output has shape {tuple(response.output.shape)}, the true images "
+                         f"{tuple(response.truth.shape)}; wrap the system so that they agree")
+    return response.output, response.truth
+
+
 RELATIVE_ERROR = register(Metric(
     id="relative-error", name="Image error", unit="share of the true image's norm", better="lower", least=0.0,
-    greatest=math.inf, compute=lambda r: relative_error(r.output, r.truth)))
+    greatest=math.inf, compute=lambda r: relative_error(*_pair(r))))
 PSNR = register(Metric(
     id="psnr", name="Peak signal-to-noise ratio", unit="dB", better="higher", least=-math.inf, greatest=math.inf,
-    compute=lambda r: psnr(r.output, r.truth)))
+    compute=lambda r: psnr(*_pair(r))))
 SSIM = register(Metric(
     id="ssim", name="Structural similarity", unit="index", better="higher", least=-1.0, greatest=1.0,
-    compute=lambda r: ssim(r.output, r.truth)))
+    compute=lambda r: ssim(*_pair(r))))
 MAX_ERROR = register(Metric(
     id="max-error", name="Greatest error at one place", unit="share of the true image's peak", better="lower",
-    least=0.0, greatest=math.inf, compute=lambda r: max_error(r.output, r.truth),
+    least=0.0, greatest=math.inf, compute=lambda r: max_error(*_pair(r)),
     surrogate=lambda r: _p_norm(r.output - r.truth, 16)))
 DETAIL_LOST = register(Metric(
     id="detail-lost", name="Detail lost", unit="share of the detail's contrast", better="lower", least=-math.inf,

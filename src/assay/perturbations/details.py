@@ -87,7 +87,8 @@ class Details:
         for i, (row, column) in enumerate(p.round().long().tolist()):
             top, left = row - picture.shape[0] // 2, column - picture.shape[1] // 2
             window = (i, slice(top, top + picture.shape[0]), slice(left, left + picture.shape[1]))
-            phase = truth[i, row, column] / truth[i, row, column].abs().clamp_min(1e-12)
+            centre = truth[i, row, column]
+            phase = centre.sgn() if bool(centre != 0) else 1.0     # a black pixel amid tissue has no phase
             canvas[window] = picture * phase * self.contrast * truth[i].abs().max()
         if self.kernel:
             canvas = canvas - (1 - self.visible) * self.operator.adjoint(self.operator.forward(canvas))

@@ -21,13 +21,15 @@ _VERBS = {
     "structure": "was lost or distorted in {}",
     "sampling": "made {} worse",
     "local-gain": "was magnified beyond the limit in {}",
-    "kernel": "was missed or invented in {}",
+    "kernel": "forced a strong magnification in {}",
+    "localised": "put a strong artefact into {}",
 }
 _CONSEQUENCES = {
     "structure": "A real detail can be missing from the result, or altered, without any sign that something is wrong.",
     "sampling": "More data can give a worse result; a change of the protocol can spoil a method that worked.",
     "local-gain": "Small errors of the measurement can be magnified in the result.",
-    "kernel": "Details can be missed or invented where the measurement is blind.",
+    "kernel": "Tiny errors of the measurement must be magnified near such images; details there can be false.",
+    "localised": "An artefact can look like a real structure.",
 }
 _CONSEQUENCE = "Structures can appear, vanish or blur in the result with no visible cause in the input."
 
@@ -58,7 +60,7 @@ def headline(folder: Folder, verdicts: Sequence[Verdict], *, system: str | None 
 def noise_ratio(check: Mapping[str, Any], level: float | None, noise: float | None) -> float | None:
     """Size of the change divided by the noise level, where both are relative to the measured data; else None.
 
-    >>> noise_ratio({"id": "tiny-data", "unit": "relative ℓ2"}, 0.02, 0.01)
+    >>> noise_ratio({"unit": "relative ℓ2", "perturbation": {"kind": "inputs"}}, 0.02, 0.01)
     2.0
     """
     if level is None or not noise or space_of(check) != "measurement" or not is_fraction(str(check.get("unit", ""))):
@@ -67,15 +69,15 @@ def noise_ratio(check: Mapping[str, Any], level: float | None, noise: float | No
 
 
 def space_of(check: Mapping[str, Any]) -> str:
-    """Where the change is made: the profile's `space`, else what the check's id says.
+    """Where the change is made: the profile's `space`, else what its method and perturbation say.
 
-    >>> space_of({"id": "tiny-image"}), space_of({"id": "noise"}), space_of({"id": "sampling"})
-    ('image', 'measurement', 'sampling')
+    >>> space_of({"id": "a", "perturbation": {"kind": "through"}}), space_of({"id": "b", "method": "sampling"})
+    ('image', 'sampling')
     """
-    known = {"tiny-data": "measurement", "tiny-image": "image", "noise": "measurement", "structure": "image",
-             "sampling": "sampling", "transfer": "measurement", "local-gain": "measurement", "kernel": "image",
-             "localised": "measurement"}
-    return str(check.get("space") or known.get(str(check["id"]), "other"))
+    by_method = {"sampling": "sampling", "local-gain": "measurement"}
+    by_kind = {"inputs": "measurement", "through": "image", "details": "image"}
+    kind = check.get("perturbation", {}).get("kind", "")
+    return str(check.get("space") or by_method.get(check.get("method", "")) or by_kind.get(kind, "other"))
 
 
 def _sentences(signal: Signal, row: Comparison | None, profile: Mapping[str, Any], noise: float | None,

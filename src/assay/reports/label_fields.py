@@ -140,11 +140,11 @@ def profile_of(profile: Mapping[str, Any]) -> dict[str, Any]:
                         for c in profile.get("clauses", [])]}
 
 
-def provenance(folder: Folder) -> dict[str, Any]:
+def provenance(header: Mapping[str, Any], sealed: str) -> dict[str, Any]:
     """Which run of which tool the label comes from, and the command that checks it."""
-    p = folder.header["provenance"]
-    return {"tool": "assay", "tool_version": p["tool_version"], "audit_digest": _sha(folder.manifest_digest),
-            "seed": folder.header["seed"], "precision": p["precision"], "replay": REPLAY,
+    p = header["provenance"]
+    return {"tool": "assay", "tool_version": p["tool_version"], "audit_digest": _sha(sealed),
+            "seed": header["seed"], "precision": p["precision"], "replay": REPLAY,
             "environment": {**{str(k): str(v) for k, v in p["versions"].items()}, "hardware": str(p["hardware"])}}
 
 

@@ -115,13 +115,14 @@ def _evidence(label: Mapping[str, Any]) -> str:
 
 
 def _checks(label: Mapping[str, Any]) -> str:
-    words = {"unstable": "Harm found", "none found": "none found", "certified": "certified",
+    words = {"unstable": "harm found", "none found": "none found", "certified": "certified",
              "inconclusive": "could not be judged", "not applicable": "not applicable"}
     groups: dict[str, list[str]] = {}
     for check in label["evidence"]["checks"]:
         count = f" ({check['harmed']} of {check['n']})" if check["outcome"] == "unstable" else ""
         groups.setdefault(check["outcome"], []).append(check["title"] + count)
-    return "; ".join(f"{words[kind]}: {', '.join(groups[kind])}" for kind in words if kind in groups)
+    text = "; ".join(f"{words[kind]}: {', '.join(groups[kind])}" for kind in words if kind in groups)
+    return f"{text[:1].upper()}{text[1:]}." if text else ""
 
 
 def _profile(label: Mapping[str, Any]) -> str:

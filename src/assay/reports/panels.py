@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -57,7 +57,6 @@ class _Purse:
 
     left: int
     refused: int = 0
-    seen: set[tuple[str, str, str, float | None]] = field(default_factory=set)
 
     def pays(self, strip: Strip) -> bool:
         cost = sum(len(panel.uri) for panel in strip.panels + strip.differences)
@@ -185,10 +184,8 @@ def _differences(view: _View, row: Finding, systems: Sequence[str]) -> tuple[tup
     original, changed = _panel(view, row, "original"), _panel(view, row, "changed")
     if original is None or (changed is not None and changed.shape != original.shape):
         return (), 0.0
-    if changed is None or space_of(view.check) == "measurement":
-        images, truth = [], original
-    else:
-        images, truth = [("The change itself", np.abs(changed - original))], changed
+    images = [] if changed is None else [("The change itself", np.abs(changed - original))]
+    truth = original if changed is None or space_of(view.check) == "measurement" else changed
     for system in systems:
         output = _panel(view, row, f"worst:{system}")
         if output is not None and output.shape == truth.shape:
@@ -199,8 +196,6 @@ def _differences(view: _View, row: Finding, systems: Sequence[str]) -> tuple[tup
 
 
 def _changed_title(view: _View) -> str:
-    if space_of(view.check) == "measurement":
-        return "Changed data, as an image"
     return "Original + detail" if str(view.check["id"]) in ("structure", "kernel") else "Original + change"
 
 
@@ -208,7 +203,7 @@ def _norm_text(view: _View, row: Finding) -> str:
     if row.size is None:
         return "size of the change: not applicable"
     if space_of(view.check) == "measurement":
-        return f"measurements changed by {amount(row.size, row.unit)} ({row.unit}), shown without reconstruction"
+        return f"size of the change: {amount(row.size, row.unit)} of the data ({row.unit}), shown as an image"
     return f"size of the change: {amount(row.size, row.unit)} ({row.unit})"
 
 
@@ -218,7 +213,8 @@ def _numbers(view: _View, row: Finding, system: str) -> tuple[str, ...]:
     if match is None:
         return (MISSING,)
     name, unit = metric_name(view.check, match.metric), metric_unit(view.check, match.metric)
-    lines = [f"{name}: {amount(match.worst, unit)} (normally {amount(match.normal, unit)})"]
+    usual = "" if match.normal is None else f" (normally {amount(match.normal, unit)})"
+    lines = [f"{name}: {amount(match.worst, unit)}{usual}"]
     if match.gain is not None:
         lines.append(f"gain: {significant(match.gain)}")
     if "psnr.worst" in match.extra:

@@ -27,7 +27,7 @@ from assay.reports.label_png import render_png
 from assay.reports.label_svg import render_svg
 from assay.reports.label_text import render_text
 from assay.reports.wording import printable
-from assay.store import write_aside
+from assay.store import StoreError, write_aside
 
 __all__ = ["LabelError", "build", "canonical", "differences", "expired", "read", "render_png", "render_svg",
            "render_text", "validate", "write_all"]
@@ -50,6 +50,11 @@ def build(folder: Folder, verdicts: Sequence[Verdict], *, auditor: Mapping[str, 
     if issued.tzinfo is None:
         raise LabelError("issued: the time has no zone; give one, for example datetime.now(timezone.utc)")
     header, findings = folder.header, list(folder.findings())
+    try:
+        sealed = folder.manifest_digest
+    except StoreError as error:
+        raise LabelError(f"provenance.audit_digest: the audit has no whole manifest ({error}); run the same audit "
+                         "command again to finish it") from None
     name = system or label_fields.first_audited(header)
     top = headline(folder, verdicts, system=name, findings=findings)
     rows = compare(verdicts, header["profile"], system=name)
@@ -68,7 +73,7 @@ def build(folder: Folder, verdicts: Sequence[Verdict], *, auditor: Mapping[str, 
         "not_tested": label_fields.not_tested(folder, rows),
         "profile": label_fields.profile_of(header["profile"]),
         "auditor": dict(auditor) if auditor else {"name": "not attributed", "independence": "self", "contact": ""},
-        "provenance": label_fields.provenance(folder),
+        "provenance": label_fields.provenance(header, sealed),
         "issued": label_fields.stamp(issued),
         "valid_until": label_fields.stamp(issued + timedelta(days=int(header["profile"].get("validity_days", 365)))),
     }

@@ -12,6 +12,9 @@ from assay.perturbations.protocol import Examples, PerturbationSet
 from assay.searches.result import Best, Objective, SearchResult
 
 
+DISTANCES = (4.0, 2.0, 1.0)         # pixels: coarse moves, then fine ones
+
+
 class Neighbourly(PerturbationSet, Protocol):
     """A set whose members have neighbours at a distance."""
 
@@ -19,7 +22,7 @@ class Neighbourly(PerturbationSet, Protocol):
 
 
 def hill_climb(objective: Objective, within: Neighbourly, *, x: Examples, generators: Sequence[torch.Generator],
-               draws: int, distances: Sequence[float] = (4.0, 2.0, 1.0)) -> SearchResult:
+               draws: int, distances: Sequence[float] = DISTANCES) -> SearchResult:
     """The worst of `draws` random members, improved by neighbours at shrinking distances.
 
     Pattern search: Hooke and Jeeves, J. ACM 8 (1961). One sweep of all neighbours per distance.

@@ -1,0 +1,88 @@
+"""Intervals against published tables, scipy and counted coverage."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy.stats import binom, binomtest
+
+from assay.numerics.intervals import clopper_pearson, mean_interval, upper_bound_at_zero, wilson
+
+PAIRS = [(k, n) for n in (1, 2, 7, 16, 100, 1000) for k in sorted({0, 1, n // 3, n // 2, n - 1, n})]
+
+
+@pytest.mark.parametrize(("successes", "n", "low", "high"), [
+    (50, 50, 92.9, 100.0), (82, 100, 73.1, 89.0), (0, 100, 0.0, 3.6), (7, 10, 34.8, 93.3),
+])
+def test_clopper_pearson_gives_the_published_percentages(successes, n, low, high):
+    assert [round(100 * v, 1) for v in clopper_pearson(successes, n)] == [low, high]
+
+
+def agrees_with_scipy(interval, method: str) -> None:
+    for successes, n in PAIRS:
+        expected = binomtest(successes, n).proportion_ci(0.95, method=method)
+        assert interval(successes, n) == pytest.approx((expected.low, expected.high), abs=1e-9)
+
+
+def test_intervals_agree_with_scipy():
+    agrees_with_scipy(wilson, "wilson")
+    agrees_with_scipy(clopper_pearson, "exact")
+
+
+def wald(successes: int, n: int) -> tuple[float, float]:
+    """A broken twin, the textbook's normal interval: at 0 of n it claims certainty."""
+    share = successes / n
+    half = 1.96 * math.sqrt(share * (1 - share) / n)
+    return max(0.0, share - half), min(1.0, share + half)
+
+
+def test_the_normal_interval_is_caught():
+    with pytest.raises(AssertionError):
+        agrees_with_scipy(wald, "wilson")
+
+
+def coverage(interval, n: int, share: float) -> float:
+    """Probability, summed exactly over all outcomes, that the interval holds the true share."""
+    held = [low <= share <= high for low, high in (interval(k, n) for k in range(n + 1))]
+    return float(sum(p for p, inside in zip(binom.pmf(range(n + 1), n, share), held, strict=True) if inside))
+
+
+@pytest.mark.parametrize("n", [5, 16, 50])
+@pytest.mark.parametrize("share", [0.02, 0.1, 0.37, 0.5, 0.9])
+def test_exact_intervals_cover_at_least_as_often_as_stated(n, share):
+    assert coverage(clopper_pearson, n, share) >= 0.95
+    assert coverage(wilson, n, share) >= 0.83       # its known minimum, next to 0 and 1
+    assert coverage(wald, 5, 0.1) < 0.5             # what the broken twin does
+
+
+@pytest.mark.parametrize("n", [1, 10, 100, 3000])
+def test_bound_at_zero(n):
+    bound = upper_bound_at_zero(n)
+    assert (1 - bound) ** n == pytest.approx(0.05)
+    assert bound <= 3 / n
+
+
+@pytest.mark.parametrize("interval", [wilson, clopper_pearson])
+@pytest.mark.parametrize(("successes", "n"), [(0, 0), (-1, 5), (6, 5), (0, -1)])
+def test_impossible_counts_are_refused(interval, successes, n):
+    with pytest.raises(ValueError, match="successes"):
+        interval(successes, n)
+
+
+@pytest.mark.parametrize("level", [0.5, 0.9, 0.99])
+def test_the_level_is_followed(level):
+    expected = binomtest(7, 10).proportion_ci(level, method="exact")
+    assert clopper_pearson(7, 10, level=level) == pytest.approx((expected.low, expected.high))
+
+
+def test_interval_of_a_mean():
+    values = np.random.default_rng(3).normal(5, 2, size=200).tolist()
+    low, high = mean_interval(values)
+    mean, half = np.mean(values), 1.96 * np.std(values) / math.sqrt(200)
+    assert (low, high) == pytest.approx((mean - half, mean + half), abs=0.05)
+    assert mean_interval(values) == (low, high)
+    assert mean_interval([4.0]) == (4.0, 4.0)
+    with pytest.raises(ValueError, match="no values"):
+        mean_interval([])
