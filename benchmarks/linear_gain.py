@@ -1,6 +1,6 @@
 """Known worst cases: linear systems against their top singular value, convex methods against their proven bound of 1.
 
-    python benchmarks/linear_gain.py [--budget standard] [--slices 2]
+    python benchmarks/linear_gain.py [--budget standard] [--slices 2] [--steps 20] [--restarts 2]
 
 Part 1: 20 random linear systems and Tikhonov. The audit's own check (`tiny-data` of the profile `research`, its steps,
 starts and query-only control) runs on each, and so does its power iteration; the oracle is the singular value
@@ -43,7 +43,7 @@ from assay.systems.function import FunctionSystem
 from assay.systems.metered import Metered
 
 CLOSE, PROVEN = 0.99, 1 + 1e-3
-RADII = (0.01, 0.05, 0.2)
+RADII = (0.01, 0.1)
 System = Callable[[Tensor], Tensor]
 
 
@@ -116,7 +116,7 @@ def data_space(f: System, operator: MaskedFourier) -> System:
     return lambda y: operator.forward(f(y))
 
 
-def searches(x: Examples, g: System) -> Iterator[tuple[str, float]]:
+def searches(x: Examples, g: System, *, steps: int, restarts: int) -> Iterator[tuple[str, float]]:
     """Each search with the greatest data-space gain it found, over all radii and examples."""
     with torch.no_grad():
         normal = g(x.inputs)
@@ -126,11 +126,11 @@ def searches(x: Examples, g: System) -> Iterator[tuple[str, float]]:
 
     runs: dict[str, Callable[[InputBall, list[torch.Generator]], Tensor]] = {
         "gradient ascent, momentum": lambda ball, g: gradient_ascent(
-            gain_of, ball, x=x, generators=g, steps=20, restarts=2).value,
+            gain_of, ball, x=x, generators=g, steps=steps, restarts=restarts).value,
         "gradient ascent, Adam": lambda ball, g: gradient_ascent(
-            gain_of, ball, x=x, generators=g, steps=20, restarts=2, optimiser="adam").value,
-        "random walk": lambda ball, g: random_walk(gain_of, ball, x=x, generators=g, draws=60).value,
-        "random draws": lambda ball, g: random_search(gain_of, ball, x=x, generators=g, draws=30).value}
+            gain_of, ball, x=x, generators=g, steps=steps, restarts=restarts, optimiser="adam").value,
+        "random walk": lambda ball, g: random_walk(gain_of, ball, x=x, generators=g, draws=3 * steps).value,
+        "random draws": lambda ball, g: random_search(gain_of, ball, x=x, generators=g, draws=steps).value}
     for name, run in runs.items():
         values = [run(InputBall(ball=Ball(radius=radius)), [stream(name, radius, i) for i in x.ids]).max()
                   for radius in RADII]
@@ -144,38 +144,42 @@ def searches(x: Examples, g: System) -> Iterator[tuple[str, float]]:
         yield "power iteration's direction", float(gain_of(step).max())
 
 
-def convex_part(slices: int) -> list[str]:
+def convex_part(slices: int, *, steps: int, restarts: int) -> bool:
+    """Print each search's greatest gain as it comes; whether none broke the bound."""
     images = BundledSlices("brain-tuning", 48)
     generator = torch.Generator().manual_seed(0)
     masks = {"lines 33 %": cartesian_lines((48, 48), 0.33, generator=generator),
              "variable density 25 %": variable_density((48, 48), 0.25, generator=generator)}
-    methods = {"LASSO, db4": WaveletL1(iterations=600, tolerance=1e-5),
-               "LASSO, Haar": WaveletL1(family="haar", iterations=600, tolerance=1e-5),
-               "LASSO, db4, default stopping": WaveletL1(),
-               "total variation": TotalVariation(iterations=4000, tolerance=1e-5),
-               "total variation, default stopping": TotalVariation()}
-    lines, worst = [f"{'':36}{'mask':24}{'search':30}{'gain ‖AΔx̂‖/‖Δy‖':>18}"], 0.0
+    methods = {"total variation, default stopping": TotalVariation(),
+               "LASSO db4, default stopping": WaveletL1(),
+               "total variation, 1e-5": TotalVariation(iterations=4000, tolerance=1e-5),
+               "LASSO Haar, default stopping": WaveletL1(family="haar"),
+               "LASSO db4, 1e-5": WaveletL1(iterations=600, tolerance=1e-5)}
+    print(f"{'':36}{'mask':24}{'search':30}{'gain ‖AΔx̂‖/‖Δy‖':>18}", flush=True)
+    worst = 0.0
     for name, family in methods.items():
         for kind, mask in masks.items():
             data = simulate(images, MaskedFourier(mask=mask), noise=0.01, seed=0)
             x = data.fetch(tuple(range(slices)))
-            for search, value in searches(x, data_space(family.bind(data.operator), data.operator)):
-                lines.append(f"{name:36}{kind:24}{search:30}{value:18.6f}")
+            system = data_space(family.bind(data.operator), data.operator)
+            for search, value in searches(x, system, steps=steps, restarts=restarts):
+                print(f"{name:36}{kind:24}{search:30}{value:18.6f}", flush=True)
                 worst = max(worst, value)
-    lines.append(f"greatest {worst:.6f}, proven bound 1, wanted ≤ {PROVEN:g}: {'ok' if worst <= PROVEN else 'MISSED'}")
-    return lines
+    print(f"greatest {worst:.6f}, proven bound 1, wanted ≤ {PROVEN:g}: {'ok' if worst <= PROVEN else 'MISSED'}")
+    return worst <= PROVEN
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--budget", default="standard")
     parser.add_argument("--slices", type=int, default=2)
+    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--restarts", type=int, default=2)
     words = parser.parse_args()
     lines = linear_part(words.budget)
-    print("\n".join(lines), flush=True)
-    convex = convex_part(words.slices)
-    print("\n".join(["", *convex]))
-    return 1 if any("MISSED" in line for line in lines + convex) else 0
+    print("\n".join(lines) + "\n", flush=True)
+    bounded = convex_part(words.slices, steps=words.steps, restarts=words.restarts)
+    return 0 if bounded and not any("MISSED" in line for line in lines) else 1
 
 
 if __name__ == "__main__":

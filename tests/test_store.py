@@ -247,7 +247,7 @@ def full_disk_leaves_nothing_half_written(write, folder: AuditFolder, monkeypatc
     before = {p: p.read_bytes() for p in folder.path.rglob("*") if p.is_file()}
     with monkeypatch.context() as patch:
         patch.setattr(*where, fails_with(NO_SPACE))
-        with pytest.raises(DiskFullError, match="no space left .* run the same command again"):
+        with pytest.raises(DiskFullError, match=r"no space left .* run the same command again"):
             write(folder)
     after = {p: p.read_bytes() for p in folder.path.rglob("*") if p.is_file()}
     assert after == before

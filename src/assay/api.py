@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from assay.audits.prepare import Recipe
     from assay.audits.run import Executor, Watcher
     from assay.audits.session import Session
+    from assay.verification import Claim
 
 
 class Audit:
@@ -98,6 +99,37 @@ def audit(system: Any, data: Any = "bundled:brain", *, profile: str = "research"
     finished = Audit(folder)
     finished.write()
     return finished
+
+
+def verify(path: str | Path, *, replay: bool = True, everything: bool = False,
+           watch: Callable[[Any], None] | None = None) -> list[Claim]:
+    """Check an audit's folder (or its warning_label.json): hashes, label, expiry, model, data, then replay witnesses."""
+    from assay.reports import warning_label
+    from assay.verification import Claim, check_files
+
+    path = Path(path)
+    folder = AuditFolder(path.parent if path.is_file() else path)
+    beside = path if path.is_file() else path / "warning_label.json"
+    claims: list[Claim] = []
+
+    def say(claim: str, holds: bool, detail: str) -> bool:
+        claims.append(Claim(claim=claim, holds=holds, detail=detail))
+        if watch is not None:
+            watch(claims[-1])
+        return holds
+
+    good = check_files(folder, say)
+    if good and beside.exists():
+        label = warning_label.read(beside.read_bytes())
+        wrong = warning_label.differences(label, folder, Audit(folder.path).verdicts)
+        good = say("the label says what the findings say", not wrong, "; ".join(wrong[:3]) or "every field")
+        say("the label has not expired", not warning_label.expired(label, datetime.now(UTC)),
+            f"valid until {label['valid_until'][:10]}")
+    if good and replay:
+        from assay.audits.replay import replay_all
+
+        replay_all(folder, everything, say)
+    return claims
 
 
 def session_for(system: Any, data: Any, *, profile: str, budget: str, established: Sequence[Any], seed: int,

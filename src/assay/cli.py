@@ -184,20 +184,12 @@ def plan_(**values: Any) -> int:
 @click.option("--no-replay", is_flag=True, help="Check hashes, label and expiry only; needs no torch.")
 def verify(path: Path, everything: bool, no_replay: bool) -> int:
     """Check an audit folder or its warning_label.json: hashes, expiry, model, then replay the witnesses."""
-    from assay.reports import warning_label
-    from assay.store import AuditFolder
-
-    folder = AuditFolder(path.parent if path.is_file() else path)
-    beside = path if path.is_file() else path / "warning_label.json"
-    label = None
-    if beside.exists():
-        label = warning_label.read(beside.read_bytes())
-    from assay.audits.verify import verify as run_checks
+    from assay.api import verify as check
 
     def show(claim: Any) -> None:
         click.echo(f"{'holds ' if claim.holds else 'FAILS '} {claim.claim}: {claim.detail}", err=True)
 
-    claims = run_checks(folder, label=label, replay=not no_replay, everything=everything, watch=show)
+    claims = check(path, replay=not no_replay, everything=everything, watch=show)
     failed = [c for c in claims if not c.holds]
     click.echo("Every claim that was checked holds." if not failed else
                f"{len(failed)} of {len(claims)} claims fail: {failed[0].claim}.", err=True)

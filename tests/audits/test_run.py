@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import os
 import random
@@ -11,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -21,14 +23,15 @@ from safetensors.numpy import load_file, save_file
 
 import small_audit
 from assay import cli
-from assay.api import Audit
+from assay.api import Audit, verify
 from assay.audits.executors.processes import Processes
 from assay.audits.executors.serial import Serial
 from assay.audits.plan import make_plan
 from assay.audits.run import run_audit
-from assay.audits.verify import Claim, verify
 from assay.records import Finding, Outcome
+from assay.reports import warning_label
 from assay.store import FINDINGS, AuditFolder, DiskFullError, StoreError
+from assay.verification import Claim
 
 TOLERANCE = 1e-5
 NUMBERS = ("normal", "average", "average_low", "average_high", "worst", "size", "control_size", "gain", "control_gain")
@@ -253,8 +256,8 @@ def failing(claims: list[Claim]) -> list[str]:
 
 
 def test_every_claim_of_a_finished_audit_holds(finished, monkeypatch, capsys):
-    claims = verify(finished.store, label=finished.warning_label, everything=True)
-    assert failing(claims) == [] and len(claims) == 7
+    claims = verify(finished.folder, everything=True)
+    assert failing(claims) == [] and len(claims) == 8
     assert claims[-1].detail.startswith("80 numbers")
     assert main(monkeypatch, "verify", str(finished.folder)) == 0
     assert main(monkeypatch, "verify", str(finished.folder / "warning_label.json"), "--no-replay") == 0
@@ -291,30 +294,56 @@ def test_a_changed_manifest_fails(copy, monkeypatch, capsys, place):
     assert "manifest" in capsys.readouterr().err
 
 
-def test_another_audits_label_fails(finished, copy, tmp_path):
-    label = finished.warning_label
+def issued_again(copy: Path, *, issued: datetime | None = None, change=None) -> None:
+    """A label built from the folder, or one whose numbers were changed and whose digest was computed again."""
+    audit = Audit(copy)
+    label = warning_label.build(audit.store, audit.verdicts, issued=issued or datetime.now(UTC))
+    if change is not None:
+        change(label)
+        bare = {key: value for key, value in label.items() if key != "digest"}
+        label["digest"]["sha256"] = hashlib.sha256(warning_label.canonical(bare)).hexdigest()
+    (copy / "warning_label.json").write_bytes(warning_label.canonical(label))
+
+
+def test_a_label_of_other_findings_fails(copy):
     (copy / "exhibits" / "noise~tikhonov~00000.safetensors").unlink()
     AuditFolder(copy).seal()
-    assert "the label belongs to this audit" in failing(verify(AuditFolder(copy), label=label))[0]
+    told = failing(verify(copy))
+    assert len(told) == 1 and "label" in told[0] and "audit_digest" in told[0]
+    changed = [change(row) for row in rows]
 
 
-def test_a_label_that_has_expired_is_told(finished):
-    from datetime import UTC, datetime, timedelta
+@pytest.mark.parametrize("section", ["results", "evidence", "headline"])
+def test_a_label_forged_with_its_digest_fails(copy, section):
+    def change(label: dict) -> None:
+        if section == "results":
+            label["results"]["worst_case"]["value"] *= 0.5
+        elif section == "evidence":
+            label["evidence"]["budget"]["forward"] += 1
+        else:
+            label["headline"]["hazard"] = "All is well."
 
-    later = datetime.now(UTC) + timedelta(days=366)
-    claims = verify(finished.store, label=finished.warning_label, replay=False, now=later)
-    assert [c.claim for c in claims if not c.holds] == ["the label has not expired"]
+    issued_again(copy)
+    assert failing(verify(copy, replay=False)) == []
+    issued_again(copy, change=change)
+    told = failing(verify(copy, replay=False))
+    assert len(told) == 1 and section in told[0]
 
 
-def rewritten(copy: Path, change) -> AuditFolder:
-    """The forger's way: rows changed, the part written anew, the manifest computed again."""
+def test_a_label_that_has_expired_is_told(copy):
+    issued_again(copy, issued=datetime.now(UTC) - timedelta(days=366))
+    assert [c.claim for c in verify(copy, replay=False) if not c.holds] == ["the label has not expired"]
+
+
+def rewritten(copy: Path, change) -> Path:
+    """The forger's way: rows changed, the part written anew, the manifest and the label computed again."""
     path = copy / "parts" / "tiny-data~zero-filled~00000.parquet"
     rows = pq.read_table(path).to_pylist()
     assert any([change(row) for row in rows])
     pq.write_table(pa.Table.from_pylist(rows, schema=FINDINGS), path)
-    folder = AuditFolder(copy)
-    folder.seal()
-    return folder
+    AuditFolder(copy).seal()
+    issued_again(copy)
+    return copy
 
 
 def forge(field: str, factor: float, level: float = 0.02):
@@ -340,13 +369,30 @@ def test_a_forged_normal_value_is_caught_by_replay(copy, factor):
     assert any("tiny-data, zero-filled" in told for told in failing(verify(rewritten(copy, forge("normal", factor)))))
 
 
+def test_one_forged_row_at_a_level_that_is_not_judged_is_caught_when_everything_is_replayed(copy):
+    seen = []
+
+    def change(row: dict) -> bool:
+        first = row["level"] == 0.05 and row["origin"] == row["system"] and not seen
+        if first:
+            seen.append(row["sample"])
+            row["worst"] *= 0.5
+        return first
+
+    assert any(seen[0] in told for told in failing(verify(rewritten(copy, change), everything=True)))
+
+
+def resealed(copy: Path) -> Path:
+    AuditFolder(copy).seal()
+    issued_again(copy)
+    return copy
+
+
 def test_a_forged_witness_is_caught_by_replay(copy):
     path = copy / "witnesses" / "tiny-data~zero-filled~00000.safetensors"
     tensors = load_file(path)
     save_file({name: np.ascontiguousarray(-value) for name, value in tensors.items()}, path)
-    folder = AuditFolder(copy)
-    folder.seal()
-    assert "replayed witnesses" in failing(verify(folder))[0]
+    assert "replayed witnesses" in failing(verify(resealed(copy)))[0]
 
 
 def test_a_witness_larger_than_it_says_is_caught(copy):
@@ -361,27 +407,29 @@ def test_a_witness_larger_than_it_says_is_caught(copy):
 
     def change(row: dict) -> bool:
         if row["level"] == 0.02:
-            row["worst"] = greater[row["system"], row["sample"]]
+            row["worst"], row["size"] = greater[row["system"], row["sample"]], 0.05
         return row["level"] == 0.02
 
-    assert any("tiny-data, zero-filled" in told for told in failing(verify(rewritten(copy, change))))
+    told = failing(verify(rewritten(copy, change)))
+    assert len(told) == 1 and "a witness of size 0.05 at level 0.02" in told[0]
 
 
 def test_a_row_whose_witness_was_taken_away_is_named(copy):
     (copy / "witnesses" / "tiny-data~zero-filled~00000.safetensors").unlink()
-    folder = AuditFolder(copy)
-    folder.seal()
     with pytest.raises(StoreError, match="witness is missing"):
-        verify(folder)
+        verify(resealed(copy))
+
+
+def test_an_unfinished_audit_is_told(copy):
+    (copy / "parts" / "noise~tikhonov~00000.parquet").unlink()
+    assert any("9 of 10" in told for told in failing(verify(resealed(copy))))
 
 
 def test_a_system_that_is_not_the_audited_one_is_told(copy):
     header = json.loads((copy / "audit.json").read_text())
     header["systems"][0]["digest"] = "00" * 32
     (copy / "audit.json").write_text(json.dumps(header))
-    folder = AuditFolder(copy)
-    folder.seal()
-    assert any(t.startswith("zero-filled is the system that was audited") for t in failing(verify(folder)))
+    assert any(t.startswith("zero-filled is the system that was audited") for t in failing(verify(resealed(copy))))
 
 
 # --- plan ------------------------------------------------------------------------------------------------------------

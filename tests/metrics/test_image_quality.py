@@ -245,5 +245,5 @@ def test_without_a_truth_the_normal_output_stands_in():
 
 
 def test_an_unknown_metric_is_refused():
-    with pytest.raises(InputError, match="unknown metric 'sharpness'; known: .*psnr"):
+    with pytest.raises(InputError, match=r"unknown metric 'sharpness'; known: .*psnr"):
         protocol.find("sharpness")

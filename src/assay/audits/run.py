@@ -60,9 +60,11 @@ def run_audit(session: Session, path: Path, *, executor: Executor, watch: Watche
 
 def run_unit(unit: Unit, session: Session, checks: dict[str, Check], bench: Bench, folder: AuditFolder) -> list[Finding]:
     """One unit from samples to files."""
+    start = time.perf_counter()
     x = bench.fetch(unit.positions)
     result = run_check(checks[unit.check], unit.system, bench, x)
     folder.write_unit(unit.id, result.findings, _arrays(result.witnesses), _arrays(result.exhibits))
+    folder.log(event="unit", unit=unit.id, seconds=round(time.perf_counter() - start, 3))
     return list(result.findings)
 
 

@@ -52,7 +52,9 @@ def _gain_along(system: Metered, at: Tensor, v: Tensor) -> Tensor:
 def _row(check: Check, name: str, origin: str, bench: Bench, sample: str, value: float, controls: Tensor, forward: int,
          backward: int, residual: float | None) -> Finding:
     settled = residual is not None and residual < 0.1
-    flags = () if value == value else (Flag(id="non-finite"),)
+    flags = () if abs(value) < float("inf") and (residual is None or residual == residual) else (Flag(id="non-finite"),)
+    if not flags and residual is not None and value == 0:
+        flags = (Flag(id="zero-gradient"),)
     return Finding(
         check=check.id, system=name, role=bench.roles[name], sample=sample, origin=origin, origin_sample=sample,
         level=None, unit=check.unit, metric="gain", better="lower", normal=None,

@@ -99,34 +99,35 @@ def _search(check: Check, target: Metered, objective: Objective, within: Any, x:
             generators: list[torch.Generator], warm: list[Tensor]) -> tuple[SearchResult, list[list[Flag]]]:
     """The search the check names; a gradient search is always checked by a query-only one, and the worst is kept."""
     spec = dict(check.search)
-    none: list[list[Flag]] = [[] for _ in x.ids]
     kind = spec.pop("kind")
     if kind == "places":
-        return hill_climb(objective, within, x=x, generators=generators, **spec), none
+        return _flagged(hill_climb(objective, within, x=x, generators=generators, **spec))
     if kind == "random":
-        return random_search(objective, within, x=x, generators=generators, **spec), none
+        return _flagged(random_search(objective, within, x=x, generators=generators, **spec))
     if kind != "gradient":
         raise InputError(f"check {check.id!r}: unknown search {kind!r}; known: gradient, places, random")
     query = int(spec.pop("query", 0))
     if target.access < Access.GRADIENT:
         draws = max(query, 2 * int(spec["steps"]))
-        return random_walk(objective, within, x=x, generators=generators, draws=draws), none
+        return _flagged(random_walk(objective, within, x=x, generators=generators, draws=draws))
     restarts = spec.pop("restarts", 1) if not warm else spec.pop("restarts", 1) - 1
     found = gradient_ascent(objective, within, x=x, generators=generators, starts=warm, restarts=restarts, **spec)
     return _with_query_only(found, query, objective, within, x, generators)
 
 
+def _flagged(found: SearchResult) -> tuple[SearchResult, list[list[Flag]]]:
+    """The result, and for each example the flag that its stop reason raises, if any."""
+    known = {Stop.ZERO_GRADIENT: "zero-gradient", Stop.NON_FINITE: "non-finite"}
+    return found, [[Flag(id=known[stop])] if stop in known else [] for stop in found.stop]
+
+
 def _with_query_only(found: SearchResult, query: int, objective: Objective, within: Any, x: Examples,
                      generators: list[torch.Generator]) -> tuple[SearchResult, list[list[Flag]]]:
-    flags: list[list[Flag]] = [[] for _ in x.ids]
-    for i, stop in enumerate(found.stop):
-        if stop is Stop.ZERO_GRADIENT:
-            flags[i].append(Flag(id="zero-gradient"))
-        if stop is Stop.NON_FINITE:
-            flags[i].append(Flag(id="non-finite"))
+    found, flags = _flagged(found)
     if not query:
         return found, flags
-    blind = random_walk(objective, within, x=x, generators=generators, draws=query)
+    blind, theirs = _flagged(random_walk(objective, within, x=x, generators=generators, draws=query))
+    flags = [[*mine, *(flag for flag in other if flag not in mine)] for mine, other in zip(flags, theirs, strict=True)]
     better = blind.value > found.value
     for i in better.nonzero().flatten().tolist():
         flags[i].append(Flag(id="query-beats-gradient", detail=f"{float(blind.value[i]):.3g} > "
@@ -154,13 +155,13 @@ def report(check: Check, system: str, bench: Bench, x: Examples, normal: Tensor,
     exhibits: dict[str, Tensor] = {}
     others = {name: other for name, other in bench.systems.items() if name != system}
     with torch.no_grad():
-        their_normal = {name: other(x.inputs) for name, other in others.items()}
+        their_normal = _answers(others, x.inputs)
         for rung in rungs:
             changed = rung.within.apply(x, rung.parameters)
-            outputs = {name: other(changed.inputs) for name, other in others.items()}
+            outputs = _answers({name: others[name] for name in their_normal}, changed.inputs)
             own = Response(output=bench.systems[system](changed.inputs), changed=changed, normal=normal, original=x)
             findings += rows(check, system, bench, x, rung, own, origin_samples)
-            for name in others:
+            for name in outputs:
                 theirs = Response(output=outputs[name], changed=changed, normal=their_normal[name], original=x)
                 findings += transfer_rows(check, name, system, bench, x, rung, theirs, origin_samples)
             order = rung.harm.argsort(descending=True)[: bench.keep].tolist()
@@ -172,6 +173,20 @@ def report(check: Check, system: str, bench: Bench, x: Examples, normal: Tensor,
             pictures |= {f"normal:{name}": output for name, output in their_normal.items()}
             _exhibit(exhibits, pictures, bench, system, x, rung)
     return UnitResult(findings=tuple(findings), witnesses=witnesses, exhibits=exhibits)
+
+
+def _answers(systems: Mapping[str, Metered], inputs: Tensor) -> dict[str, Tensor]:
+    """What each system returns. One that raises on a single sample is left out: that is its fault, and its own rows say so."""
+    answers = {}
+    for name, system in systems.items():
+        try:
+            answers[name] = system(inputs)
+        except (MemoryError, OSError):
+            raise
+        except Exception:
+            if len(inputs) > 1:
+                raise                       # `run_check` tries each sample alone
+    return answers
 
 
 def rows(check: Check, system: str, bench: Bench, x: Examples, rung: Rung, own: Response,
@@ -190,7 +205,7 @@ def rows(check: Check, system: str, bench: Bench, x: Examples, rung: Rung, own: 
         flags = [*rung.flags[i]]
         if unconverged[i]:
             flags.append(Flag(id="not-converged", detail=unconverged[i]))
-        if not bool(torch.isfinite(worst[i])):
+        if not bool(torch.isfinite(worst[i])) or not bool(torch.isfinite(draws[:, i]).all()):
             flags.append(Flag(id="non-finite"))
         extra = {f"{m}.worst": float(metrics.find(m).compute(own)[i]) for m in check.extra_metrics}
         extra |= {f"{m}.normal": float(v[i]) for m, v in _normal_extras(check, own, x).items()}

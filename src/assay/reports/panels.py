@@ -190,7 +190,7 @@ def _differences(view: _View, row: Finding, systems: Sequence[str]) -> tuple[tup
         output = _panel(view, row, f"worst:{system}")
         if output is not None and output.shape == truth.shape:
             images.append((f"{system}: error", np.abs(output - truth)))
-    top = max((float(np.nanmax(image)) for _, image in images), default=0.0) or 1.0
+    top = max((float(np.max(image, initial=0.0, where=np.isfinite(image))) for _, image in images), default=0.0) or 1.0
     return tuple(Panel(title=name, uri=data_uri(image, low=0.0, high=top), lines=(),
                        alt=f"{name}, {row.sample}, difference image") for name, image in images), top
 

@@ -11,7 +11,6 @@ from torch import Tensor
 from assay.perturbations.protocol import Examples, PerturbationSet
 from assay.searches.result import Best, Objective, SearchResult
 
-
 DISTANCES = (4.0, 2.0, 1.0)         # pixels: coarse moves, then fine ones
 
 

@@ -63,14 +63,18 @@ def linearised(system: Callable[[Tensor], Tensor], at: Tensor) -> tuple[Callable
     `DIFFERENCE`.
     """
     y = at.detach().requires_grad_(True)
-    output = system(y)
-    dual = torch.zeros_like(output, requires_grad=True)
     try:
+        output = system(y)
+        dual = torch.zeros_like(output, requires_grad=True)
         (back,) = torch.autograd.grad(output, y, dual, create_graph=True)
         torch.autograd.grad(back, dual, torch.zeros_like(back), retain_graph=True)
         twice = True
     except RuntimeError:
-        output, twice = system(y), False
+        twice = False
+        try:
+            output = system(y)
+        except RuntimeError:            # it leaves the graph, as numpy does: differences alone, and no adjoint
+            output = at
 
     def apply(v: Tensor) -> Tensor:
         if twice:

@@ -200,6 +200,7 @@ def fill(module: nn.Module, state: State, path: Path) -> None:
     if extra := sorted(set(state) - set(expected)):
         raise InputError(f"weights {path}: unexpected weight {extra[0]!r}")
     module.load_state_dict(dict(state))
+    module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # convolutions run up to twice as fast
     for parameter in module.parameters():
         parameter.requires_grad_(False)         # ours, freshly built: gradients of the inputs alone are ever needed
 

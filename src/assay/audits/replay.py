@@ -1,12 +1,9 @@
-"""Checking somebody's claim: hashes, label, expiry, model, then replaying the witnesses through the system. No search."""
+"""Replaying an audit's witnesses through the systems: are the digests and the recorded numbers true? No search."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor
@@ -19,64 +16,21 @@ from assay.metrics.protocol import Response
 from assay.numerics.norms import norm
 from assay.perturbations import registry
 from assay.perturbations.protocol import Examples
-from assay.records import Finding
+from assay.records import Finding, digest_of
 from assay.searches.power_iteration import linearised
 from assay.store import AuditFolder, StoreError, witness_key
+from assay.verdicts import harm
+from assay.verification import Say
 
 TOLERANCE = 2e-3            # declared: float32, other thread counts and other processors move the last digits
-PER_CHECK = 8               # rows replayed per check and system, the most harmful first
+PER_CHECK = 2               # rows replayed per check, system and origin
 
 
-@dataclass(frozen=True, kw_only=True)
-class Claim:
-    """One thing that was checked."""
-
-    claim: str
-    holds: bool
-    detail: str
-
-
-def verify(folder: AuditFolder, *, label: dict[str, Any] | None = None, replay: bool = True, everything: bool = False,
-           now: datetime | None = None, watch: Callable[[Claim], None] | None = None) -> list[Claim]:
-    """Every claim of the folder (and of the label beside it), checked in order; stops after broken hashes."""
-    claims: list[Claim] = []
-
-    def say(claim: str, holds: bool, detail: str) -> bool:
-        claims.append(Claim(claim=claim, holds=holds, detail=detail))
-        if watch is not None:
-            watch(claims[-1])
-        return holds
-
-    if not _hashes(folder, say):
-        return claims
-    if label is not None and not _label(folder, label, now or datetime.now(UTC), say):
-        return claims
-    if replay:
-        _replay_all(folder, everything, say)
-    return claims
-
-
-def _hashes(folder: AuditFolder, say: Callable[[str, bool, str], bool]) -> bool:
-    expected, found = folder.manifest, folder.hash_files()
-    broken = [f"{name}: bytes differ" for name in expected if name in found and found[name] != expected[name]]
-    broken += [f"{name}: missing" for name in expected if name not in found]
-    broken += [f"{name}: not in the manifest" for name in found if name not in expected]
-    return say("files are those of the manifest", not broken, "; ".join(broken[:3]) or f"{len(found)} files")
-
-
-def _label(folder: AuditFolder, label: dict[str, Any], now: datetime, say: Callable[[str, bool, str], bool]) -> bool:
-    digest = label["provenance"]["audit_digest"]
-    carried = digest["sha256"] if isinstance(digest, dict) else digest
-    good = say("the label belongs to this audit", carried == folder.manifest_digest,
-               f"manifest {folder.manifest_digest[:16]}…")
-    until = datetime.fromisoformat(label["valid_until"].replace("Z", "+00:00"))
-    return say("the label has not expired", now <= until, f"valid until {until:%Y-%m-%d}") and good
-
-
-def _replay_all(folder: AuditFolder, everything: bool, say: Callable[[str, bool, str], bool]) -> None:
+def replay_all(folder: AuditFolder, everything: bool, say: Say) -> None:
+    """Build the session again, check the digests of systems and data, and compare every replayed number."""
     header = folder.header
     if not header.get("recipe"):
-        say("the system can be built again", False, "it was audited from memory; call assay.verify with the system")
+        say("the system can be built again", False, "it was audited from memory, so only files and label were checked")
         return
     session = session_from(header["recipe"])
     digests = {r["name"]: r["digest"] for r in header["systems"]}
@@ -108,7 +62,8 @@ def replays(folder: AuditFolder, session: Session, *, everything: bool = False,
     bench, checks = session.bench(), session.checks()
     stored = {(check, name): value for check, tensors in folder.witnesses() for name, value in tensors.items()}
     position = {sample: i for i, sample in enumerate(session.data.ids)}
-    for row in _chosen(folder.findings(), everything):
+    judged = {check.id: check.criterion.get("level") for check in checks.values()}
+    for row in _chosen(folder.findings(), judged, everything, folder.manifest_digest):
         p = stored.get((row.check, witness_key(vars(row))))
         if p is None or row.sample not in position:
             raise StoreError(f"finding {row.check}, {row.sample}: its witness is missing from the folder")
@@ -116,16 +71,28 @@ def replays(folder: AuditFolder, session: Session, *, everything: bool = False,
         yield row, _numbers(checks[row.check], row, bench, x, torch.from_numpy(p.copy())[None])
 
 
-def _chosen(findings: list[Finding], everything: bool) -> list[Finding]:
-    """Rows with a witness; unless `everything`, the most harmful few of each check, system and origin."""
+def _chosen(findings: list[Finding], judged: Mapping[str, float | None], everything: bool, salt: str) -> list[Finding]:
+    """Rows with a witness; unless `everything`, few of each check, system and origin, from the level that is judged.
+
+    The most harmful one, then rows drawn by the manifest's digest: whoever changes a row cannot know which are replayed.
+    """
     groups: dict[tuple[str, str, str], list[Finding]] = {}
     for row in findings:
         if row.witness is not None and row.worst is not None:
             groups.setdefault((row.check, row.system, row.origin), []).append(row)
-    sign = {"lower": -1.0, "higher": 1.0}
-    return [row for group in groups.values()
-            for row in sorted(group, key=lambda r: sign[r.better] * (r.worst or 0.0))
-            [: None if everything else PER_CHECK]]
+
+    def order(row: Finding) -> tuple[bool, str]:
+        level = judged.get(row.check)
+        elsewhere = level is not None and row.level is not None and abs(row.level - level) > 1e-12
+        return elsewhere, digest_of([salt, *row.key])
+
+    chosen = []
+    for group in groups.values():
+        drawn = sorted(group, key=order)
+        first = max((r for r in drawn if order(r)[0] == order(drawn[0])[0]), key=lambda r: harm(r.worst or 0.0, r))
+        few = PER_CHECK if first.origin == first.system else 1
+        chosen += [first, *(r for r in drawn if r is not first)][: None if everything else few]
+    return chosen
 
 
 def _numbers(check: Check, row: Finding, bench: Bench, x: Examples, p: Tensor) -> dict[str, float]:
@@ -136,7 +103,7 @@ def _numbers(check: Check, row: Finding, bench: Bench, x: Examples, p: Tensor) -
         return {"worst": float(norm(apply(p / norm(p))))}
     within = registry.build(check.perturbation, row.level or 0.0, x)
     with torch.no_grad():
-        changed, normal = within.apply(x, p), target(x.inputs)
+        changed, normal = within.apply(x, p), _normal(bench, row, x)
         response = Response(output=target(changed.inputs), changed=changed, normal=normal, original=x)
         found = {"worst": float(metric.compute(response)), "size": float(within.size(x, p))}
         if metric.has_normal:
@@ -144,3 +111,10 @@ def _numbers(check: Check, row: Finding, bench: Bench, x: Examples, p: Tensor) -
         return found
 
 
+def _normal(bench: Bench, row: Finding, x: Examples) -> Tensor:
+    """The system's output without change, computed once per sample."""
+    stored = ("normal", row.system, row.sample)
+    if stored not in bench.cache:
+        bench.cache[stored] = bench.systems[row.system](x.inputs)
+    output: Tensor = bench.cache[stored]
+    return output
