@@ -93,9 +93,7 @@ def weights(path: Path, kind: str) -> Path:
     if kind == "nan":
         state[first] = state[first] * float("nan")
     name = path / f"weights{'.pt' if kind == 'pickle' else '.npz' if kind.startswith('npz') else '.safetensors'}"
-    if kind == "pickle":
-        name.write_bytes(pickle.dumps(Bomb()))
-    elif kind == "pickle named safetensors":
+    if kind == "pickle" or kind == "pickle named safetensors":
         name.write_bytes(pickle.dumps(Bomb()))
     elif kind == "npz of objects":
         np.savez(name, a=np.array([Bomb()], dtype=object))
@@ -156,7 +154,8 @@ def test_0_without_findings_1_with_them_and_json_is_the_documented_object(run, t
     assert (row["worst"], row["normal"], row["average"]) == (verdict.worst, verdict.normal, verdict.average)
     for name in ("report.html", "warning_label.json", "warning_label.svg", "warning_label.png", "warning_label.txt"):
         assert (tmp_path / "quiet" / name).stat().st_size > 200
-    small_audit.profile(tmp_path, "preflight", "tiny-data", replace=("per_level = 2.0, over_control = 3.0", "per_level = 0.01"))
+    small_audit.profile(tmp_path, "preflight", "tiny-data",
+                        replace=("per_level = 2.0, over_control = 3.0", "per_level = 0.01"))
     code, out, _ = run(*audit(toml, "loud"))
     assert code == 1 and out == "" and assay.Audit("loud").verdicts[0].outcome == "unstable"
     for form, start in (("junit", "<?xml"), ("sarif", "{")):
@@ -268,7 +267,7 @@ class Renamed:
     def __init__(self, *names: str) -> None:
         self.plain = BundledSlices(size=48)
         self.ids, self.licence, self.description, self.options = names, "<img src=x>", "<img src=x onerror=y>", {}
-        self.digests = {name: "00" for name in names}
+        self.digests = dict.fromkeys(names, "00")
 
     def __len__(self) -> int:
         return len(self.ids)

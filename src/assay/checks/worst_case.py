@@ -176,7 +176,7 @@ def report(check: Check, system: str, bench: Bench, x: Examples, normal: Tensor,
 
 
 def _answers(systems: Mapping[str, Metered], inputs: Tensor) -> dict[str, Tensor]:
-    """What each system returns. One that raises on a single sample is left out: that is its fault, and its own rows say so."""
+    """What each system returns. One that raises on a single sample is left out: its own rows say so."""
     answers = {}
     for name, system in systems.items():
         try:
