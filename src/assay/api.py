@@ -7,12 +7,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from assay.records import Verdict
+from assay.records import Role, Verdict
 from assay.store import AuditFolder
 from assay.verdicts import judge_all
 
 if TYPE_CHECKING:
-    from assay.audits.prepare import Recipe
     from assay.audits.run import Executor, Watcher
     from assay.audits.session import Session
     from assay.verification import Claim
@@ -135,23 +134,22 @@ def verify(path: str | Path, *, replay: bool = True, everything: bool = False,
 def session_for(system: Any, data: Any, *, profile: str, budget: str, established: Sequence[Any], seed: int,
                 **options: Any) -> Session:
     """A session from names (which another process can repeat) or from objects in memory (which it cannot)."""
-    from dataclasses import replace
-
     from assay.audits.prepare import Recipe, session_from
     from assay.systems import catalogue
 
-    named = [s for s in established if isinstance(s, str)]
-    recipe: Recipe = Recipe(systems=(system,) if isinstance(system, str) else ("deep-cascade",), profile=profile,
-                            data=data if isinstance(data, str) else "bundled:brain", budget=budget, seed=seed,
-                            established=tuple(named), **options)
-    session = session_from(recipe)
-    if isinstance(system, str) and isinstance(data, str) and len(named) == len(established):
-        return session
-    systems = [s for s in session.systems if s.record.role == "established"]
-    systems += [catalogue.adopt(s, role="established") for s in established if not isinstance(s, str)]
-    audited = session.systems[0] if isinstance(system, str) else catalogue.adopt(system, role="audited")
-    return replace(session, systems=[audited, *systems], recipe=None, name=audited.record.name,
-                   data=session.data if isinstance(data, str) else data)
+    made: dict[str, catalogue.Loaded] = {}
+
+    def name_of(given: Any, role: Role) -> str:
+        if isinstance(given, str):
+            return given
+        loaded = catalogue.adopt(given, role=role)
+        made[loaded.record.name] = loaded
+        return loaded.record.name
+
+    words = Recipe(systems=(name_of(system, "audited"),), established=tuple(name_of(s, "established") for s in established),
+                   data=str(data) if isinstance(data, (str, Path)) else "in memory", profile=profile, budget=budget,
+                   seed=seed, **options)
+    return session_from(words, systems=made, data=None if isinstance(data, (str, Path)) else data)
 
 
 def default_folder(session: Session) -> Path:

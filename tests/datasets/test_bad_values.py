@@ -132,13 +132,13 @@ def test_a_sample_too_large_is_refused_before_it_is_read(tmp_path, monkeypatch):
     (write_nifti, {"key": "x"}, "key="), (write_npy, {"planes": []}, "planes is empty"),
     (write_npy, {"planes": [3]}, "planes 0 to 2"), (write_npy, {"planes": [-1]}, "planes 0 to 2"),
     (write_npy, {"planes": [1, 1]}, "twice"), (write_npy, {"planes": [True]}, "planes names True"),
-], ids=str)
+])
 def test_options_that_mean_nothing_are_refused_and_not_ignored(write, options, word, tmp_path):
     path = write(tmp_path, stack()) if write.__name__.startswith("write") else write(tmp_path)
     refused(load_images, path, word, **options)
 
 
-@pytest.mark.parametrize("options", [{"limit": 0}, {"limit": -1}, {"size": 0}, {"size": 2.5}, {"limit": True}], ids=str)
+@pytest.mark.parametrize("options", [{"limit": 0}, {"limit": -1}, {"size": 0}, {"size": 2.5}, {"limit": True}])
 def test_limits_that_are_not_counts(options, tmp_path):
     with pytest.raises(InputError, match=f"{next(iter(options))}=.*at least 1"):
         load_images(write_npy(tmp_path, stack()), **options)
@@ -147,7 +147,7 @@ def test_limits_that_are_not_counts(options, tmp_path):
 @pytest.mark.parametrize(("module", "extra", "load", "write"), [
     ("nibabel", "assay[nifti]", load_images, write_nifti), ("pydicom", "assay[dicom]", load_images, one_dicom),
     ("h5py", "assay[hdf5]", load_images, write_hdf5), ("h5py", "assay[hdf5]", load_kspace, one_kspace_h5),
-], ids=str)
+])
 def test_a_missing_package_names_the_extra(module, extra, load, write, tmp_path, monkeypatch):
     path = write(tmp_path, stack()) if write.__name__.startswith("write") else write(tmp_path)
     monkeypatch.setitem(sys.modules, module, None)

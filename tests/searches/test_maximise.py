@@ -10,9 +10,10 @@ from torch import Tensor
 import oracles
 from assay.arrays import InputError
 from assay.perturbations.balls import InputBall
+from assay.perturbations.protocol import stream
 from assay.records import Stop
 from assay.searches.gradient_ascent import gradient_ascent
-from assay.searches.penalised_ascent import penalised_ascent
+from assay.searches.penalised_ascent import penalised_ascent, penalised_search
 from assay.searches.power_iteration import linearised, power_iteration
 from assay.searches.random_search import random_search, random_walk
 
@@ -190,6 +191,29 @@ def test_linearised_is_the_jacobian_and_its_adjoint():
     assert torch.allclose(adjoint(v), v @ J)
 
 
+def test_differences_stand_in_for_a_gradient_that_cannot_be_differentiated_whatever_the_shapes():
+    """Inputs (2, 6), outputs (2, 3, 2), from a function that autograd differentiates once only: J v = M v."""
+    M = torch.randn(6, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+
+    class Once(torch.autograd.Function):
+        @staticmethod
+        def forward(context, y):
+            return (y @ M.T).unflatten(1, (3, 2))
+
+        @staticmethod
+        @torch.autograd.function.once_differentiable
+        def backward(context, gradient):
+            return gradient.flatten(1) @ M
+
+    y, v = torch.ones(2, 6, dtype=torch.float64), torch.tensor([[1.0] * 6, [5.0] * 6], dtype=torch.float64)
+    apply, adjoint = linearised(Once.apply, y)
+    assert torch.allclose(apply(v), (v @ M.T).unflatten(1, (3, 2)))
+    assert torch.allclose(adjoint(v.unflatten(1, (3, 2))), v @ M)
+    start = torch.randn(2, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    found = power_iteration(apply, adjoint, start, iterations=200)
+    assert torch.allclose(found.value, torch.linalg.svdvals(M)[0].expand(2), rtol=1e-3)
+
+
 def test_penalised_ascent_follows_the_published_recursion():
     """v ← μv + η∇Q, r ← r + v on Q(r) = ½‖Mr − c‖² − λ/2‖r‖², written out by hand in numpy."""
     rng = np.random.default_rng(0)
@@ -204,6 +228,19 @@ def test_penalised_ascent_follows_the_published_recursion():
                            penalty=0.5, rate=0.01, momentum=0.9, stops=[3, 7])
     for stopped in run:
         np.testing.assert_allclose(stopped.parameters[0].numpy(), seen[stopped.iterations], rtol=1e-12)
+
+
+def test_penalised_search_stays_in_the_ball_and_keeps_its_worst_early_stop():
+    """On ‖r‖·σ every iterate grows along the top singular vector: the worst member is the ball's own, σ_max ε."""
+    M = torch.diag(torch.tensor([3.0, 1.0, 0.5], dtype=torch.float64))
+    x, ball = oracles.unit_ball(3)
+    found = penalised_search(lambda p: (p @ M.T).norm(dim=1), ball, x=x, generators=[stream(0)] * len(x), steps=60,
+                             penalty=0.1, rate=0.01)
+    assert torch.allclose(found.value, torch.full_like(found.value, 3.0), rtol=1e-3)
+    assert bool((ball.size(x, found.parameters) <= 1 + 1e-6).all()) and found.backward == 60
+    heavy = penalised_search(lambda p: (p @ M.T).norm(dim=1), ball, x=x, generators=[stream(0)] * len(x), steps=60,
+                             penalty=100.0, rate=0.01)           # λ above σ²: the published form cannot grow
+    assert float(heavy.value.max()) < 0.1
 
 
 def test_ball_types_agree_with_what_searches_need():

@@ -87,7 +87,7 @@ def evaluations(check: Check) -> tuple[int, int]:
         return rungs * (1 + check.controls) + 1, 0
     if check.method == "preflight":
         return 3, 1
-    if spec.get("kind") == "gradient":
+    if spec.get("kind") in ("gradient", "penalised"):
         runs = rungs * max(1, int(spec.get("restarts", 1)))
         share = 1 if check.method != "transfer" else 0
         return after + rungs * (int(spec.get("query", 0)) + 1), share * runs * int(spec["steps"])
@@ -96,8 +96,8 @@ def evaluations(check: Check) -> tuple[int, int]:
 
 
 def forecast(session: Session, plan: Plan, bench: Bench) -> float:
-    """Seconds the plan is expected to take in one process, from timing each system once on one sample."""
-    x = session.data.fetch((0,))
+    """Seconds the plan is expected to take in one process, from timing each system once on one shard."""
+    x = session.data.fetch(tuple(range(min(session.shard, len(session.data.ids)))))
     costs = {}
     for name, system in bench.systems.items():
         with torch.no_grad():
@@ -113,7 +113,7 @@ def forecast(session: Session, plan: Plan, bench: Bench) -> float:
             if output.requires_grad:
                 torch.autograd.grad(output.abs().square().sum(), inputs)
             both = time.perf_counter() - start
-        costs[name] = (forward, both)
+        costs[name] = (forward / len(x), both / len(x))
     checks, total = session.checks(), 0.0
     for unit in plan.units:
         plain, graded = evaluations(checks[unit.check])

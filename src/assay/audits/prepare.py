@@ -12,7 +12,7 @@ import torch
 from assay.arrays import InputError
 from assay.audits.session import Session
 from assay.datasets.bundled import SETS, BundledSlices
-from assay.datasets.measured import Dataset, Source, retrospective, simulate
+from assay.datasets.measured import Dataset, Part, Source, retrospective, simulate
 from assay.datasets.sources import load_images, load_kspace
 from assay.operators.fourier import MaskedFourier
 from assay.operators.subsampling import cartesian_lines, variable_density
@@ -59,19 +59,26 @@ class Recipe:
         return values
 
 
-def session_from(recipe: Mapping[str, Any] | Recipe) -> Session:
-    """The session of a recipe: systems loaded, data measured, regularisation chosen on samples that are not audited."""
+def session_from(recipe: Mapping[str, Any] | Recipe, *, systems: Mapping[str, catalogue.Loaded] | None = None,
+                 data: Dataset | None = None) -> Session:
+    """The session of a recipe: systems loaded, data measured, regularisation chosen on samples that are not audited.
+
+    `systems` (by the names the recipe uses) and `data` are objects in memory that stand in for words; a session with
+    any of them has no recipe, so no other process can build it again.
+    """
     words = recipe if isinstance(recipe, Recipe) else Recipe(**recipe)
-    audited, tuning = datasets(words)
-    loaded = [_load(words, name, "audited") for name in words.systems]
+    made = dict(systems or {})
+    audited, tuning = datasets(words) if data is None else _split_data(data)
+    loaded = [made.get(name) or _load(words, name, "audited") for name in words.systems]
     choices: dict[str, Any] = {}
     for name in words.established:
-        system, choice = _established(words, name, tuning)
+        system, choice = (made[name], {}) if name in made else _established(words, name, tuning)
         loaded.append(system)
         if choice:
             choices[name] = choice
     return Session(name=" and ".join(words.systems), systems=loaded, data=audited, seed=words.seed,
-                   profile=profiles.load(words.profile, budget=words.budget), recipe=words.data_dict(), choices=choices)
+                   profile=profiles.load(words.profile, budget=words.budget), choices=choices,
+                   recipe=None if made or data is not None else words.data_dict())
 
 
 def datasets(words: Recipe) -> tuple[Dataset, Dataset | None]:
@@ -140,11 +147,21 @@ class Subset:
 
 def _split(source: Source) -> tuple[Source, Source | None]:
     """The last fifth of the samples (one to four) is set aside for choosing regularisation, if there are at least 4."""
-    n = len(source)
+    kept, aside = _aside(len(source))
+    return (Subset(source, kept), Subset(source, aside)) if aside else (source, None)
+
+
+def _split_data(data: Dataset) -> tuple[Dataset, Dataset | None]:
+    """The same for a data set that is already measured."""
+    kept, aside = _aside(len(data.ids))
+    return (Part(data, kept), Part(data, aside)) if aside else (data, None)
+
+
+def _aside(n: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
     if n < MOST_TUNING:
-        return source, None
-    aside = min(MOST_TUNING, max(1, n // 5))
-    return Subset(source, tuple(range(n - aside))), Subset(source, tuple(range(n - aside, n)))
+        return tuple(range(n)), ()
+    count = min(MOST_TUNING, max(1, n // 5))
+    return tuple(range(n - count)), tuple(range(n - count, n))
 
 
 def operator_for(words: Recipe, source: Source) -> MaskedFourier:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -32,7 +33,7 @@ def replay_all(folder: AuditFolder, everything: bool, say: Say) -> None:
     if not header.get("recipe"):
         say("the system can be built again", False, "it was audited from memory, so only files and label were checked")
         return
-    session = session_from(header["recipe"])
+    session = session_from(header["recipe"] if everything else _as_chosen(header))
     digests = {r["name"]: r["digest"] for r in header["systems"]}
     for loaded in session.systems:
         name = loaded.record.name
@@ -54,6 +55,19 @@ def replay_all(folder: AuditFolder, everything: bool, say: Say) -> None:
                          f"at level {finding.level:g}")
     say("replayed witnesses give the recorded numbers", not wrong,
         "; ".join(wrong[:3]) or f"{count} numbers in {time.perf_counter() - start:.1f} s")
+
+
+def _as_chosen(header: Mapping[str, Any]) -> dict[str, Any]:
+    """The recipe with the regularisation that was chosen, so that it need not be chosen again.
+
+    The system's digest covers it; `everything` chooses anew and thereby checks the choice.
+    """
+    recipe: dict[str, Any] = dict(header["recipe"])
+    options = {name: dict(values) for name, values in recipe["options"].items()}
+    for name, choice in header["choices"].items():
+        if "weight" in choice:
+            options[name] = {**options.get(name, {}), "weight": choice["weight"]}
+    return {**recipe, "options": options}
 
 
 def replays(folder: AuditFolder, session: Session, *, everything: bool = False,

@@ -19,6 +19,7 @@ from assay.perturbations.protocol import Examples, PerturbationSet, stream
 from assay.records import Access, Finding, Flag, Stop
 from assay.searches.gradient_ascent import gradient_ascent
 from assay.searches.hill_climb import hill_climb
+from assay.searches.penalised_ascent import penalised_search
 from assay.searches.random_search import random_search, random_walk
 from assay.searches.result import Objective, SearchResult
 from assay.solvers.result import Iterative
@@ -104,12 +105,15 @@ def _search(check: Check, target: Metered, objective: Objective, within: Any, x:
         return _flagged(hill_climb(objective, within, x=x, generators=generators, **spec))
     if kind == "random":
         return _flagged(random_search(objective, within, x=x, generators=generators, **spec))
-    if kind != "gradient":
-        raise InputError(f"check {check.id!r}: unknown search {kind!r}; known: gradient, places, random")
+    if kind not in ("gradient", "penalised"):
+        raise InputError(f"check {check.id!r}: unknown search {kind!r}; known: gradient, penalised, places, random")
     query = int(spec.pop("query", 0))
     if target.access < Access.GRADIENT:
         draws = max(query, 2 * int(spec["steps"]))
         return _flagged(random_walk(objective, within, x=x, generators=generators, draws=draws))
+    if kind == "penalised":
+        found = penalised_search(objective, within, x=x, generators=generators, **spec)
+        return _with_query_only(found, query, objective, within, x, generators)
     restarts = spec.pop("restarts", 1) if not warm else spec.pop("restarts", 1) - 1
     found = gradient_ascent(objective, within, x=x, generators=generators, starts=warm, restarts=restarts, **spec)
     return _with_query_only(found, query, objective, within, x, generators)
@@ -276,7 +280,7 @@ def _adopt_controls(check: Check, target: Metered, bench: Bench, x: Examples, ru
         return
     rung.parameters = torch.where(per_example(better, rung.parameters), rung.controls.worst, rung.parameters)
     rung.harm = torch.maximum(rung.harm, rung.controls.harm)
-    if check.search.get("kind") == "gradient":
+    if check.search.get("kind") in ("gradient", "penalised"):
         for i in better.nonzero().flatten().tolist():
             rung.flags[i].append(Flag(id="worst-below-control"))
 

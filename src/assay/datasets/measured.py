@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from assay.arrays import InputError, to_complex
+from assay.operators.adopt import AdoptedOperator
 from assay.operators.fourier import MaskedFourier, ifft2
+from assay.operators.protocol import LinearOperator
 from assay.perturbations.protocol import Examples, stream
 from assay.records import DataRecord, digest_of
 
@@ -58,7 +60,7 @@ class SimulatedMeasurements:
     """
 
     images: Source
-    operator: MaskedFourier
+    operator: LinearOperator
     noise: float
     seed: int
     record: DataRecord
@@ -68,7 +70,9 @@ class SimulatedMeasurements:
         return self.images.ids
 
     def fetch(self, positions: Sequence[int]) -> Examples:
-        truth = to_complex(torch.stack([self.images[i] for i in positions]))
+        truth = torch.stack([self.images[i] for i in positions])
+        if self.operator.dtype.is_complex:
+            truth = to_complex(truth)
         ids = tuple(self.images.ids[i] for i in positions)
         if tuple(truth.shape[1:]) != self.operator.domain:
             raise InputError(f"sample {ids[0]!r} has shape {tuple(truth.shape[1:])}, the operator expects "
@@ -106,15 +110,52 @@ class RetrospectiveMeasurements:
         return Examples(ids=tuple(self.kspace.ids[i] for i in positions), inputs=y, truth=truth, operator=self.operator)
 
 
-def describe(operator: MaskedFourier) -> str:
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Some samples of a data set, by position; its record lists those alone."""
+
+    whole: Dataset
+    positions: tuple[int, ...]
+
+    @property
+    def operator(self) -> Any:
+        return self.whole.operator
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        return tuple(self.whole.ids[i] for i in self.positions)
+
+    @property
+    def record(self) -> DataRecord:
+        whole, ids = self.whole.record, self.ids
+        samples = {name: whole.samples[name] for name in ids if name in whole.samples}
+        return replace(whole, n=len(ids), samples=samples, digest=digest_of({"of": whole.digest, "samples": list(ids)}))
+
+    def fetch(self, positions: Sequence[int]) -> Examples:
+        return self.whole.fetch([self.positions[i] for i in positions])
+
+
+def operator_digest(operator: LinearOperator) -> str:
+    """What identifies the forward model in the data's digest."""
+    if isinstance(operator, MaskedFourier):
+        return hashlib.sha256(operator.mask.numpy().tobytes()).hexdigest()
+    if isinstance(operator, AdoptedOperator):
+        return operator.digest
+    return digest_of({"name": operator.name, "domain": list(operator.domain), "range": list(operator.range)})
+
+
+def describe(operator: LinearOperator) -> str:
     """One line for the record: kind, share, coils, digest of the mask."""
+    if not isinstance(operator, MaskedFourier):
+        sides = ["×".join(map(str, side)) for side in (operator.domain, operator.range)]
+        return f"{operator.name} {sides[0]} → {sides[1]}, sha256 {operator_digest(operator)[:12]}"
     coils = "" if operator.maps is None else f", {operator.maps.shape[0]} coils"
     digest = hashlib.sha256(operator.mask.numpy().tobytes()).hexdigest()[:12]
     height, width = operator.domain
     return f"{operator.name} {height}×{width}, {operator.fraction:.1%} sampled{coils}, mask sha256 {digest}"
 
 
-def simulate(images: Source, operator: MaskedFourier, *, noise: float = 0.01, seed: int = 0,
+def simulate(images: Source, operator: LinearOperator, *, noise: float = 0.01, seed: int = 0,
              options: Mapping[str, Any] | None = None) -> SimulatedMeasurements:
     """The data set of images measured through the operator, marked simulated.
 
@@ -133,12 +174,11 @@ def retrospective(kspace: Source, operator: MaskedFourier, *,
     return RetrospectiveMeasurements(kspace=kspace, operator=operator, record=record)
 
 
-def _record(source: Source, operator: MaskedFourier, *, simulated: bool, noise: float | None,
+def _record(source: Source, operator: LinearOperator, *, simulated: bool, noise: float | None,
             options: Mapping[str, Any], extra: tuple[float, ...]) -> DataRecord:
     if len(source.ids) == 0:
         raise InputError(f"{source.description}: no samples; nothing can be audited")
-    mask = hashlib.sha256(operator.mask.numpy().tobytes()).hexdigest()
-    digest = digest_of({"samples": dict(source.digests), "mask": mask, "extra": list(extra)})
+    digest = digest_of({"samples": dict(source.digests), "mask": operator_digest(operator), "extra": list(extra)})
     return DataRecord(id=str(options.get("data", source.description)), digest=digest, n=len(source.ids),
                       licence=source.licence, simulated=simulated, description=source.description,
                       operator=describe(operator), noise=noise, samples=dict(source.digests), options=dict(options))

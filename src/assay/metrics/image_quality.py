@@ -58,10 +58,9 @@ def ssim(output: Tensor, truth: Tensor) -> PerExample:
     offsets = torch.arange(WINDOW, dtype=f.dtype) - WINDOW // 2
     line = torch.exp(-(offsets**2) / (2 * SIGMA**2))
     line = line / line.sum()
-    kernel = (line[:, None] * line[None, :])[None, None]
 
     def local(x: Tensor) -> Tensor:
-        return F.conv2d(x, kernel)
+        return F.conv2d(F.conv2d(x, line[None, None, :, None]), line[None, None, None, :])
 
     peak = t.flatten(1).amax(1)[:, None, None, None]
     c1, c2 = (K1 * peak) ** 2, (K2 * peak) ** 2
@@ -113,6 +112,9 @@ def _pair(response: Response) -> tuple[Tensor, Tensor]:
 RELATIVE_ERROR = register(Metric(
     id="relative-error", name="Image error", unit="share of the true image's norm", better="lower", least=0.0,
     greatest=math.inf, compute=lambda r: relative_error(*_pair(r))))
+ERROR_NORM = register(Metric(
+    id="error-norm", name="Norm of the image error", unit="units of the image", better="lower", least=0.0,
+    greatest=math.inf, compute=lambda r: norm(_pair(r)[0] - _pair(r)[1])))
 PSNR = register(Metric(
     id="psnr", name="Peak signal-to-noise ratio", unit="dB", better="higher", least=-math.inf, greatest=math.inf,
     compute=lambda r: psnr(*_pair(r))))

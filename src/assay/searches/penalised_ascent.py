@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from assay.arrays import PerExample
-from assay.searches.result import Objective
+from assay.perturbations.protocol import ConvexSet, Examples
+from assay.searches.result import Best, Objective, SearchResult
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,14 +35,39 @@ def penalised_ascent(objective: Objective, start: Tensor, *, penalty: float, rat
     >>> [float(s.parameters) for s in run]
     [0.5, 0.75]
     """
-    r, velocity, found = start, torch.zeros_like(start), []
-    for iteration in range(1, max(stops) + 1):
-        r = r.detach().requires_grad_(True)
-        (gradient,) = torch.autograd.grad(objective(r).sum(), r)
-        velocity = momentum * velocity + rate * (gradient - penalty * r.detach())
-        r = r.detach() + velocity
+    found = []
+    for iteration, r in enumerate(_iterates(objective, start, penalty, rate, momentum, max(stops)), start=1):
         if iteration in stops:
             with torch.no_grad():
                 found.append(Stopped(iterations=iteration, parameters=r, value=objective(r),
                                      size=torch.linalg.vector_norm(r.flatten(1), dim=1)))
     return found
+
+
+def _iterates(objective: Objective, r: Tensor, penalty: float, rate: float, momentum: float, steps: int) -> Iterator[Tensor]:
+    velocity = torch.zeros_like(r)
+    for _ in range(steps):
+        r = r.detach().requires_grad_(True)
+        (gradient,) = torch.autograd.grad(objective(r).sum(), r)
+        velocity = momentum * velocity + rate * (gradient - penalty * r.detach())
+        r = r.detach() + velocity
+        yield r
+
+
+def penalised_search(objective: Objective, within: ConvexSet, *, x: Examples, generators: Sequence[torch.Generator],
+                     steps: int, penalty: float, rate: float, momentum: float = 0.9, start: float = 1e-2) -> SearchResult:
+    """The same ascent as a search of a ball: the run is not constrained, its iterates are judged at their nearest member.
+
+    Ascends Q(r) = ½ objective(r)² − (λ/2)‖r‖² from r with entries uniform in `start`·[0, 1], as published; with the
+    metric "error-norm", λ and η are those of the paper. Each iterate, projected onto the ball, is a candidate, so the
+    early stops of the paper are among them. Returns the best for each example.
+    """
+    best = Best(within.zero(x))
+    zero = within.zero(x)
+    begin = start * torch.stack([torch.rand(zero.shape[1:], generator=g) for g in generators]).to(zero.dtype)
+    for r in _iterates(lambda p: objective(p).square() / 2, begin, penalty, rate, momentum, steps):
+        best.backward += 1
+        with torch.no_grad():
+            p = within.project(x, r)
+            best.see(p, objective(p))
+    return best.result()

@@ -81,8 +81,10 @@ def linearised(system: Callable[[Tensor], Tensor], at: Tensor) -> tuple[Callable
             (result,) = torch.autograd.grad(back, dual, v, retain_graph=True)
             return result.detach()
         with torch.no_grad():
-            step = per_example(DIFFERENCE * norm(at) / norm(v).clamp_min(1e-38), v)
-            return (system(at + step * v) - system(at - step * v)) / (2 * step)
+            step = DIFFERENCE * norm(at) / norm(v).clamp_min(1e-38)
+            move = per_example(step, v) * v
+            difference = system(at + move) - system(at - move)
+            return difference / per_example(2 * step, difference)
 
     def adjoint(u: Tensor) -> Tensor:
         (result,) = torch.autograd.grad(output, y, u, retain_graph=True)

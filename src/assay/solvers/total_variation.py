@@ -19,23 +19,28 @@ from assay.operators.fourier import MaskedFourier
 from assay.solvers.result import Solution, stops
 
 RELAXATION = 1.8            # over-relaxation of ADMM, Eckstein and Bertsekas (1992): between 1.5 and 1.8
-PENALTY = 50.0              # ρ as a multiple of λ: threshold λ/ρ = 1/50 of the image's peak; 10 to 50 agree to 0.03 dB
+SHRINK = 1 / 50             # threshold λ/ρ as a share of the image's peak ‖Aᴴy‖_∞; 1/10 to 1/50 agree to 0.03 dB
 
 Images = Complex[Tensor, "batch height width"]
 
 
 def total_variation(y: Complex[Tensor, "batch m"], operator: MaskedFourier, *, weight: float, iterations: int = 400,
                     tolerance: float = 3e-4, penalty: float | None = None, adjoint_iterations: int = 30) -> Solution:
-    """argmin_x ½‖A x − y‖² + λ‖∇x‖₂,₁ with λ = `weight` in the units of an image with peak about 1.
+    """argmin_x ½‖A x − y‖² + λ‖∇x‖₂,₁ with λ = `weight`, in the units of the image.
 
+    The penalty ρ follows each example's own scale (unless `penalty` fixes it), so the solver is equivariant: data s·y
+    with weight s·λ give s·x in as many iterations, and the stopping rule means the same for every unit of the data.
     Stops, for each example alone, when the relative change of the splitting variable per iteration is below
     `tolerance`. Differentiable with respect to y: the gradient is that of the minimiser, by the fixed point's adjoint
     iteration (`adjoint_iterations` steps), with memory that does not grow with the number of iterations.
     """
     if operator.maps is not None:
         raise InputError("the Fourier-diagonal step is for one coil without maps; use the primal-dual solver")
-    problem = _Problem(operator, weight, penalty if penalty is not None else PENALTY * weight, y.dtype)
     with torch.no_grad():
+        peak = operator.adjoint(y).abs().flatten(1).amax(1)
+        peak = torch.where(peak > 0, peak, torch.ones_like(peak))
+        threshold = SHRINK * peak if penalty is None else torch.full_like(peak, weight / penalty)
+        problem = _Problem(operator, weight / threshold, threshold)
         w, residual, used = problem.fixed_point(y, iterations, tolerance)
     x = _Minimiser.apply(y, w, problem, adjoint_iterations)  # type: ignore[no-untyped-call]
     return Solution(x=x, stop=stops(residual, tolerance), residual=residual, iterations=used)
@@ -44,13 +49,17 @@ def total_variation(y: Complex[Tensor, "batch m"], operator: MaskedFourier, *, w
 class _Problem:
     """The splitting z = ∇x in one variable w = z + u (Douglas–Rachford form): w ← T(w), image X(w)."""
 
-    def __init__(self, operator: MaskedFourier, weight: float, penalty: float, dtype: torch.dtype) -> None:
-        self.operator, self.threshold, self.penalty = operator, weight / penalty, penalty
-        real = torch.float64 if dtype == torch.complex128 else torch.float32
-        mask = operator.mask.to(real)
+    def __init__(self, operator: MaskedFourier, penalty: PerExample, threshold: PerExample) -> None:
+        self.operator, self.penalty, self.threshold = operator, penalty[:, None, None], threshold[:, None, None]
+        mask = operator.mask.to(penalty.dtype)
         mask = torch.fft.ifftshift(mask) if operator.centred else mask
-        height, width = (2 - 2 * torch.cos(2 * math.pi * torch.arange(n, dtype=real) / n) for n in mask.shape)
-        self.inverse = 1 / (mask + penalty * (height[:, None] + width[None, :])).clamp_min(1e-6)
+        height, width = (2 - 2 * torch.cos(2 * math.pi * torch.arange(n, dtype=mask.dtype) / n) for n in mask.shape)
+        self.inverse = 1 / (mask + self.penalty * (height[:, None] + width[None, :])).clamp_min(1e-6)
+        self.filter = torch.complex(self.penalty * self.inverse, torch.zeros_like(self.inverse))
+
+    def only(self, kept: Tensor) -> _Problem:
+        """The problem of the kept examples alone."""
+        return _Problem(self.operator, self.penalty[kept, 0, 0], self.threshold[kept, 0, 0])
 
     def data(self, y: Tensor) -> Tensor:
         """Fᴴ-side right-hand side in un-centred order, already divided by the diagonal."""
@@ -63,22 +72,27 @@ class _Problem:
         return (1 - self.threshold * length.clamp_min(1e-30).rsqrt()).clamp_min(0)
 
     def image(self, w: Tensor, data: Tensor) -> Tensor:
-        v = (2 * self.shrink(w) - 1) * w
-        return torch.fft.ifft2(data + self.penalty * self.inverse * torch.fft.fft2(_divergence(v), norm="ortho"),
-                               norm="ortho")
+        return self._image(w, self.shrink(w) * w, data)
+
+    def _image(self, w: Tensor, shrunk: Tensor, data: Tensor) -> Tensor:
+        """X(w) from w and its shrunk z: the reflection 2z − w is what the data see."""
+        spectrum = torch.fft.fft2(_divergence(2 * shrunk - w), norm="ortho")
+        return torch.fft.ifft2(torch.addcmul(data, self.filter, spectrum), norm="ortho")
 
     def step(self, w: Tensor, data: Tensor) -> Tensor:
-        return (1 - RELAXATION * self.shrink(w)) * w + RELAXATION * _gradient(self.image(w, data))
+        """w + R (∇X(w) − z): over-relaxed Douglas–Rachford."""
+        shrunk = self.shrink(w) * w
+        return w + RELAXATION * (_gradient(self._image(w, shrunk, data)) - shrunk)
 
     def fixed_point(self, y: Tensor, iterations: int, tolerance: float) -> tuple[Tensor, PerExample, int]:
         """Iterate T until each example's relative change is below the tolerance; finished examples leave the batch."""
-        data = self.data(y)
+        data, here = self.data(y), self
         w = _gradient(torch.fft.ifft2(data, norm="ortho"))
         residual = torch.full((len(y),), torch.inf, dtype=w.real.dtype)
         active, used = torch.arange(len(y)), 0
         working, right = w.clone(), data
         for used in range(1, iterations + 1):
-            following = self.step(working, right)
+            following = here.step(working, right)
             if used % 5 == 0 or used == iterations:
                 moved = norm((following - working).transpose(0, 1)) / norm(following.transpose(0, 1)).clamp_min(1e-30)
                 residual[active], w[:, active] = moved, following
@@ -87,6 +101,7 @@ class _Problem:
                     break
                 if not bool(going.all()):
                     active, right, following = active[going], right[going], following[:, going]
+                    here = here.only(going)
             working = following
         return w, residual, used
 

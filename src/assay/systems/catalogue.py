@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -22,7 +23,7 @@ from assay.systems.literature.automap import Automap
 from assay.systems.literature.deep_cascade import DeepCascade, from_author
 from assay.systems.literature.unet import UNet
 from assay.systems.protocol import System, SystemFamily
-from assay.systems.torch import OperatorNetwork, TorchSystem
+from assay.systems.torch import OperatorNetwork, PhysicsNetwork, TorchSystem
 
 WEIGHTS = resources.files("assay.systems.literature") / "weights"
 State = Mapping[str, Tensor]
@@ -84,6 +85,8 @@ def load(spec: str, *, role: Role, weights: Path | None = None, options: Mapping
     options = dict(options or {})
     if spec in NETWORKS:
         return _network(spec, role, weights)
+    if weights is not None:
+        raise InputError(f"weights {weights}: system {spec!r} takes none; leave out --weights")
     if spec in CLASSICAL:
         return _classical(spec, role, options)
     if ":" in spec:
@@ -108,6 +111,13 @@ def adopt(system: Any, *, role: Role, name: str | None = None) -> Loaded:
     return Loaded(system=system, record=SystemRecord(
         name=name or system.name, role=role, kind=system.kind, description=(system.__doc__ or "").split("\n")[0],
         digest=digest, access=int(system.access), loader="", options={}))
+
+
+def adopt_reconstructor(module: nn.Module, *, name: str = "") -> PhysicsNetwork:
+    """A reconstructor called as `module(measurements, physics)`, as deepinv's are, as a system for any adopted physics."""
+    if not isinstance(module, nn.Module):
+        raise InputError(f"{type(module).__name__} is not a torch module called as module(measurements, physics)")
+    return PhysicsNetwork(module, name=name or type(module).__name__)
 
 
 def _module_digest(module: nn.Module) -> str:
@@ -177,11 +187,15 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             raise InputError(f"weights {path}: not a whole safetensors file ({error}); fetch it again") from None
     if path.suffix == ".npz":
         try:
-            with np.load(path, allow_pickle=False) as file:
-                return from_author({k: file[k] for k in file.files}), {"origin": "author's published arrays"}
-        except (ValueError, OSError, EOFError) as error:
+            with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
+                arrays = {k: file[k] for k in file.files}
+        except (ValueError, OSError, EOFError, TypeError, AttributeError, BadZipFile) as error:
             raise InputError(f"weights {path}: not a plain npz of arrays ({error}); files with Python objects are "
                              "refused") from None
+        try:
+            return from_author(arrays), {"origin": "author's published arrays"}
+        except InputError as error:
+            raise InputError(f"weights {path}: {error}") from None
     raise InputError(f"weights {path}: expected .safetensors (or the author's .npz); formats that can hold programs, "
                      "such as .pt and .pkl, are refused: convert with safetensors.torch.save_file")
 

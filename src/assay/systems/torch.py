@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from assay.arrays import InputError
+from assay.operators.adopt import AdoptedOperator
 from assay.operators.protocol import LinearOperator
 from assay.records import Access
 
@@ -57,6 +58,37 @@ class OperatorNetwork:
     def bind(self, operator: LinearOperator) -> TorchSystem:
         return TorchSystem(_Bound(self.module, operator), name=self.name, access=self.access, kind=self.kind,
                            settings=self.settings)
+
+
+@dataclass(frozen=True, eq=False)
+class PhysicsNetwork:
+    """A reconstructor called as `module(measurements, physics)`, as deepinv's are; its forward model is an adopted one."""
+
+    module: nn.Module
+    name: str
+    access: Access = Access.GRADIENT
+    kind: str = "network"
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    one_operator: bool = False
+
+    def __post_init__(self) -> None:
+        self.module.eval()
+
+    def bind(self, operator: LinearOperator) -> TorchSystem:
+        if not isinstance(operator, AdoptedOperator):
+            raise InputError(f"system {self.name!r} is called with a physics; give data measured through "
+                             "adopt_operator(physics, image_shape)")
+        return TorchSystem(_BoundPhysics(self.module, operator), name=self.name, access=self.access, kind=self.kind,
+                           settings=self.settings)
+
+
+class _BoundPhysics(nn.Module):
+    def __init__(self, module: nn.Module, operator: AdoptedOperator) -> None:
+        super().__init__()
+        self.module, self.operator = module, operator
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.operator.from_image(self.module(self.operator.to_measured(inputs), self.operator.physics))
 
 
 class _Bound(nn.Module):

@@ -53,9 +53,14 @@ def from_author(arrays: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
 
     They were trained with a library that convolves where torch correlates, so each filter is turned by 180°.
     """
+    if len(arrays) != 2 * CASCADES * DEPTH or not all(name.rsplit("_", 1)[-1].isdigit() for name in arrays):
+        raise InputError(f"not the published deep cascade, whose npz has {2 * CASCADES * DEPTH} arrays, arr_0 to "
+                         f"arr_{2 * CASCADES * DEPTH - 1}; this one has {', '.join(sorted(arrays)[:3])}, … ({len(arrays)})")
     names = sorted(arrays, key=lambda name: int(name.rsplit("_", 1)[-1]))
-    if len(names) != 2 * CASCADES * DEPTH:
-        raise InputError(f"the published deep cascade has {2 * CASCADES * DEPTH} arrays, this file has {len(names)}")
+    for name, kind in zip(names, (4, 1) * (CASCADES * DEPTH), strict=True):
+        if arrays[name].ndim != kind or arrays[name].dtype.kind != "f":
+            raise InputError(f"not the published deep cascade: array {name!r} is {arrays[name].dtype} with "
+                             f"{arrays[name].ndim} axes, expected floating point with {kind}")
     state = {}
     for position, name in enumerate(names):
         cascade, layer = divmod(position // 2, DEPTH)
