@@ -24,7 +24,7 @@ from assay.verdicts import harm
 from assay.verification import Say
 
 TOLERANCE = 2e-3            # declared: float32, other thread counts and other processors move the last digits
-PER_CHECK = 2               # rows replayed per check, system and origin
+PER_HEADLINE = 4            # rows replayed of the headline check, for each system; of the others one
 
 
 def replay_all(folder: AuditFolder, everything: bool, say: Say) -> None:
@@ -77,7 +77,7 @@ def replays(folder: AuditFolder, session: Session, *, everything: bool = False,
     stored = {(check, name): value for check, tensors in folder.witnesses() for name, value in tensors.items()}
     position = {sample: i for i, sample in enumerate(session.data.ids)}
     judged = {check.id: check.criterion.get("level") for check in checks.values()}
-    for row in _chosen(folder.findings(), judged, everything, folder.manifest_digest):
+    for row in _chosen(folder.findings(), judged, everything, folder.manifest_digest, session.profile["headline"]):
         p = stored.get((row.check, witness_key(vars(row))))
         if p is None or row.sample not in position:
             raise StoreError(f"finding {row.check}, {row.sample}: its witness is missing from the folder")
@@ -85,7 +85,8 @@ def replays(folder: AuditFolder, session: Session, *, everything: bool = False,
         yield row, _numbers(checks[row.check], row, bench, x, torch.from_numpy(p.copy())[None])
 
 
-def _chosen(findings: list[Finding], judged: Mapping[str, float | None], everything: bool, salt: str) -> list[Finding]:
+def _chosen(findings: list[Finding], judged: Mapping[str, float | None], everything: bool, salt: str,
+            headline: str) -> list[Finding]:
     """Rows with a witness; unless `everything`, few of each check, system and origin, from the level that is judged.
 
     The most harmful one, then rows drawn by the manifest's digest: whoever changes a row cannot know which are replayed.
@@ -104,7 +105,7 @@ def _chosen(findings: list[Finding], judged: Mapping[str, float | None], everyth
     for group in groups.values():
         drawn = sorted(group, key=order)
         first = max((r for r in drawn if order(r)[0] == order(drawn[0])[0]), key=lambda r: harm(r.worst or 0.0, r))
-        few = PER_CHECK if first.origin == first.system else 1
+        few = PER_HEADLINE if first.check == headline and first.origin == first.system else 1
         chosen += [first, *(r for r in drawn if r is not first)][: None if everything else few]
     return chosen
 

@@ -20,22 +20,24 @@ _BORDERS = {"WARNING": "red", "CAUTION": "yellow", "NOTICE": "blue"}
 
 
 def summary(folder: Folder, verdicts: Sequence[Verdict]) -> Group:
-    """The headline and a table with one row per check and audited system."""
+    """The headline and a table with one row per check and audited system, and what its columns are."""
     top = headline(folder, verdicts)
     head = Text.assemble((f"{top.signal.word}  ", "bold"), (top.manner, "italic"), "\n",
                          (printable(top.hazard), "bold"), "\n", printable(top.consequence))
     rows = compare(verdicts, folder.header["profile"])
     several = len({row.audited.system for row in rows}) > 1
     return Group(Panel(head, border_style=_BORDERS.get(top.signal.word, "none"), padding=(0, 1)),
-                 _table(rows, several))
+                 _table(rows, several),
+                 Text("their worst: the established method under its own worst case; same change: under this system's",
+                      style="dim"))
 
 
 def _table(rows: Sequence[Comparison], several: bool) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
-    table.add_column("check")
+    table = Table(box=None, pad_edge=False, header_style="bold", show_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("check", no_wrap=True)
     if several:
         table.add_column("system")
-    for name in ("at", "normal", "average", "worst", "established:\nown worst", "same\nchange", "harmed"):
+    for name in ("at", "normal", "average", "worst", "their\nworst", "same\nchange", "harmed"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
     for row in rows:
