@@ -89,6 +89,19 @@ def test_what_is_not_an_adjoint_or_not_linear_is_refused() -> None:
         adopt_reconstructor(lambda y, physics: y)  # type: ignore[arg-type]
 
 
+def test_entries_that_no_image_reaches_are_left_out() -> None:
+    physics = MRI(8)
+    operator = adopt_operator(physics, (2, 8, 8))
+    assert operator.range == (int(physics.mask.sum()),)
+    y = torch.randn(1, *operator.range, dtype=torch.complex64)
+    grid = operator.to_measured(y)
+    assert grid.shape == (1, 2, 8, 8) and float((grid * (1 - physics.mask)).abs().max()) == 0
+    assert torch.equal(operator.from_measured(grid), y)
+    physics.mask.zero_()
+    with pytest.raises(InputError, match="nothing is measured"):
+        adopt_operator(physics, (2, 8, 8))
+
+
 def test_digest_follows_the_tensors_of_the_physics() -> None:
     one, other = MRI(8), MRI(8)
     assert adopt_operator(one, (2, 8, 8)).digest == adopt_operator(other, (2, 8, 8)).digest

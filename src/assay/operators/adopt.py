@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -27,8 +28,10 @@ class Physics(Protocol):
 class AdoptedOperator:
     """A physics whose images are (batch, *image) as an operator on images (height, width).
 
-    One channel is dropped; two channels are one complex image, and two-channel measurements complex likewise. Other
-    shapes stay as they are. Made by `adopt_operator`, which applies the dot test.
+    One channel is dropped; two channels are one complex image, and two-channel measurements complex likewise. Entries
+    that no image reaches (a grid of Fourier coefficients with zeros where nothing was sampled) are left out, so that a
+    change of the data can only touch what is measured; measurements are then vectors. Made by `adopt_operator`, which
+    applies the dot test.
     """
 
     physics: Physics
@@ -37,9 +40,11 @@ class AdoptedOperator:
     dtype: torch.dtype = field(init=False)
     domain: tuple[int, ...] = field(init=False)
     range: tuple[int, ...] = field(init=False)
+    _grid: tuple[int, ...] = field(init=False, repr=False)                  # measurements as the physics gives them
+    _index: Tensor | None = field(init=False, repr=False)                   # those entries that an image can reach
 
     def __post_init__(self) -> None:
-        measured = self.physics.A(torch.zeros(1, *self.image))
+        measured = self.physics.A(torch.randn(4, *self.image, generator=torch.Generator().manual_seed(0)))
         if not isinstance(measured, Tensor):
             raise InputError(f"operator {self.name!r}: expected one tensor of measurements, got {type(measured).__name__}; "
                              "stacked physics are not adopted")
@@ -47,7 +52,13 @@ class AdoptedOperator:
         single = len(self.image) == 3 and self.image[0] == 1
         object.__setattr__(self, "dtype", torch.complex64 if pair else measured.dtype)
         object.__setattr__(self, "domain", self.image[1:] if pair or single else self.image)
-        object.__setattr__(self, "range", tuple(measured.shape[2:] if pair else measured.shape[1:]))
+        values = torch.complex(measured[:, 0], measured[:, 1]) if pair else measured
+        reached = (values != 0).any(0).flatten()
+        if not bool(reached.any()):
+            raise InputError(f"operator {self.name!r}: four random images all gave zero measurements; nothing is measured")
+        object.__setattr__(self, "_grid", tuple(values.shape[1:]))
+        object.__setattr__(self, "_index", None if bool(reached.all()) else reached.nonzero().squeeze(1))
+        object.__setattr__(self, "range", self._grid if self._index is None else (len(self._index),))
 
     @property
     def digest(self) -> str:
@@ -71,10 +82,15 @@ class AdoptedOperator:
         return from_channels(x) if self.dtype.is_complex else x.reshape(len(x), *self.domain)
 
     def to_measured(self, y: Tensor) -> Tensor:
+        """Our measurements as the physics wants them."""
+        if self._index is not None:
+            zeros = y.new_zeros((len(y), math.prod(self._grid)))
+            y = zeros.index_copy(1, self._index, y).unflatten(1, self._grid)
         return torch.stack((y.real, y.imag), dim=1) if self.dtype.is_complex else y
 
     def from_measured(self, y: Tensor) -> Tensor:
-        return torch.complex(y[:, 0], y[:, 1]) if self.dtype.is_complex else y
+        y = torch.complex(y[:, 0], y[:, 1]) if self.dtype.is_complex else y
+        return y if self._index is None else y.flatten(1)[:, self._index]
 
 
 def adopt_operator(physics: Any, image: tuple[int, ...], *, name: str = "", tolerance: float = 1e-4) -> AdoptedOperator:
