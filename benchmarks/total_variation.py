@@ -46,7 +46,8 @@ DOCUMENTED: dict[str, Setting] = {
     "pylops": {"weight": 0.1, "outer": 20, "inner": 5, "mu": 1.5},  # split-Bregman tutorial
 }
 GRID: dict[str, list[Setting]] = {
-    "assay": [{"weight": w, "iterations": n} for w in WEIGHTS for n in (50, 100, 200, 400)],
+    "assay": [{"weight": w, "iterations": 1000, "tolerance": t, "isotropic": form}
+              for w in WEIGHTS for t in (3e-4, 1e-4) for form in (True, False)],
     "bart": [{"weight": w, "iterations": n, "rho": r} for w in WEIGHTS for n in (200, 400, 1000) for r in (0.03, 0.1)],
     "sigpy": [{"weight": w, "iterations": n} for w in WEIGHTS for n in (300, 1000, 3000)],
     "pylops": [{"weight": w, "outer": outer, "inner": inner, "mu": 1.5}     # its weight is per inner denoising step

@@ -1,6 +1,6 @@
 """Total variation for sampled Fourier data of one coil: ADMM whose image step is diagonal in Fourier space.
 
-min_x ½‖A x − y‖² + λ‖∇x‖₂,₁ (isotropic, periodic differences, complex images). Rudin, Osher and Fatemi, Physica D 60
+min_x ½‖A x − y‖² + λ‖∇x‖₂,₁ (isotropic; or anisotropic, ‖∇x‖₁; periodic differences, complex images). Rudin, Osher and Fatemi, Physica D 60
 (1992); alternating directions with the Fourier-diagonal step: Wang, Yang, Yin and Zhang, SIAM J. Imaging Sci. 1 (2008).
 """
 
@@ -25,8 +25,9 @@ Images = Complex[Tensor, "batch height width"]
 
 
 def total_variation(y: Complex[Tensor, "batch m"], operator: MaskedFourier, *, weight: float, iterations: int = 400,
-                    tolerance: float = 3e-4, penalty: float | None = None, adjoint_iterations: int = 30) -> Solution:
-    """argmin_x ½‖A x − y‖² + λ‖∇x‖₂,₁ with λ = `weight`, in the units of the image.
+                    tolerance: float = 3e-4, penalty: float | None = None, adjoint_iterations: int = 30,
+                    isotropic: bool = True) -> Solution:
+    """argmin_x ½‖A x − y‖² + λ‖∇x‖₂,₁ with λ = `weight`, in the units of the image; ‖∇x‖₁ unless `isotropic`.
 
     The penalty ρ follows each example's own scale (unless `penalty` fixes it), so the solver is equivariant: data s·y
     with weight s·λ give s·x in as many iterations, and the stopping rule means the same for every unit of the data.
@@ -40,7 +41,7 @@ def total_variation(y: Complex[Tensor, "batch m"], operator: MaskedFourier, *, w
         peak = operator.adjoint(y).abs().flatten(1).amax(1)
         peak = torch.where(peak > 0, peak, torch.ones_like(peak))
         threshold = SHRINK * peak if penalty is None else torch.full_like(peak, weight / penalty)
-        problem = _Problem(operator, weight / threshold, threshold)
+        problem = _Problem(operator, weight / threshold, threshold, isotropic)
         w, residual, used = problem.fixed_point(y, iterations, tolerance)
     x = _Minimiser.apply(y, w, problem, adjoint_iterations)  # type: ignore[no-untyped-call]
     return Solution(x=x, stop=stops(residual, tolerance), residual=residual, iterations=used)
@@ -49,7 +50,8 @@ def total_variation(y: Complex[Tensor, "batch m"], operator: MaskedFourier, *, w
 class _Problem:
     """The splitting z = ∇x in one variable w = z + u (Douglas–Rachford form): w ← T(w), image X(w)."""
 
-    def __init__(self, operator: MaskedFourier, penalty: PerExample, threshold: PerExample) -> None:
+    def __init__(self, operator: MaskedFourier, penalty: PerExample, threshold: PerExample, isotropic: bool) -> None:
+        self.isotropic = isotropic
         self.operator, self.penalty, self.threshold = operator, penalty[:, None, None], threshold[:, None, None]
         mask = operator.mask.to(penalty.dtype)
         mask = torch.fft.ifftshift(mask) if operator.centred else mask
@@ -59,7 +61,7 @@ class _Problem:
 
     def only(self, kept: Tensor) -> _Problem:
         """The problem of the kept examples alone."""
-        return _Problem(self.operator, self.penalty[kept, 0, 0], self.threshold[kept, 0, 0])
+        return _Problem(self.operator, self.penalty[kept, 0, 0], self.threshold[kept, 0, 0], self.isotropic)
 
     def data(self, y: Tensor) -> Tensor:
         """Fᴴ-side right-hand side in un-centred order, already divided by the diagonal."""
@@ -67,8 +69,10 @@ class _Problem:
         return (torch.fft.ifftshift(grid, dim=(-2, -1)) if self.operator.centred else grid) * self.inverse
 
     def shrink(self, w: Tensor) -> Tensor:
-        """Factor of the proximal map of the mixed norm: max(0, 1 − t/‖w‖₂) over the two differences."""
-        length = (w.real.square() + w.imag.square()).sum(0)
+        """Factor of the proximal map of the norm: max(0, 1 − t/‖w‖₂) over the two differences, or over each alone."""
+        length = w.real.square() + w.imag.square()
+        if self.isotropic:
+            length = length.sum(0)
         return (1 - self.threshold * length.clamp_min(1e-30).rsqrt()).clamp_min(0)
 
     def image(self, w: Tensor, data: Tensor) -> Tensor:

@@ -54,17 +54,21 @@ class _Method:
 
 @dataclass(frozen=True)
 class TotalVariation(_Method):
-    """Total variation, min ½‖Ax − y‖² + λ‖∇x‖₁ (Rudin, Osher and Fatemi 1992)."""
+    """Total variation, min ½‖Ax − y‖² + λ‖∇x‖₂,₁ (Rudin, Osher and Fatemi 1992)."""
 
     weight: float = 2e-3
     iterations: int = 400
     tolerance: float = 3e-4
+    isotropic: bool = True
     name: ClassVar[str] = "total-variation"
 
     def bind(self, operator: LinearOperator) -> BoundMethod:
         if isinstance(operator, MaskedFourier) and operator.maps is None:
             return BoundMethod(self.name, lambda y: total_variation(
-                y, operator, weight=self.weight, iterations=self.iterations, tolerance=self.tolerance))
+                y, operator, weight=self.weight, iterations=self.iterations, tolerance=self.tolerance,
+                isotropic=self.isotropic))
+        if not self.isotropic:
+            raise InputError("anisotropic total variation is solved for one coil without maps; use the isotropic form")
         return BoundMethod(self.name, lambda y: primal_dual.total_variation_primal_dual(
             y, operator, weight=self.weight, iterations=max(self.iterations, 600), tolerance=self.tolerance))
 
@@ -77,8 +81,8 @@ class WaveletL1(_Method):
     family: str = "db4"
     levels: int = 4
     form: Literal["lasso", "constrained"] = "lasso"
-    iterations: int = 200
-    tolerance: float = 3e-4
+    iterations: int = 600
+    tolerance: float = 3e-5         # at 3e-4 a search finds data-space gains of 1.002, above the 1 of the minimiser
     name: ClassVar[str] = "wavelet"
 
     def bind(self, operator: LinearOperator) -> BoundMethod:
