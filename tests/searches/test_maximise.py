@@ -14,7 +14,7 @@ from assay.perturbations.protocol import stream
 from assay.records import Stop
 from assay.searches.gradient_ascent import gradient_ascent
 from assay.searches.penalised_ascent import penalised_ascent, penalised_search
-from assay.searches.power_iteration import linearised, power_iteration
+from assay.searches.power_iteration import lanczos, linearised, power_iteration
 from assay.searches.random_search import random_search, random_walk
 
 ASCENTS = {
@@ -246,3 +246,32 @@ def test_penalised_search_stays_in_the_ball_and_keeps_its_worst_early_stop():
 def test_ball_types_agree_with_what_searches_need():
     from assay.perturbations.protocol import ConvexSet
     assert isinstance(InputBall(ball=oracles.unit_ball(2)[1].ball), ConvexSet)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.complex128])
+@pytest.mark.parametrize("shape", [(40, 90), (90, 40), (60, 60)])
+def test_lanczos_reaches_the_top_singular_value_where_power_iteration_has_not(shape, dtype):
+    """Gaussian matrices have no gap at the top; two examples with different matrices do not mix."""
+    M = torch.randn(2, *shape, dtype=dtype, generator=torch.Generator().manual_seed(5))
+
+    def apply(v: Tensor) -> Tensor:
+        return (M @ v[..., None])[..., 0]
+
+    def adjoint(u: Tensor) -> Tensor:
+        return (M.mH @ u[..., None])[..., 0]
+
+    start = torch.randn(2, shape[1], dtype=dtype, generator=torch.Generator().manual_seed(6))
+    exact = torch.linalg.svdvals(M)[:, 0]
+    found = lanczos(apply, adjoint, start, iterations=30)
+    assert torch.allclose(found.value, exact, rtol=1e-3) and bool((found.value <= exact * (1 + 1e-9)).all())
+    assert torch.allclose(found.vector.norm(dim=1), torch.ones(2, dtype=torch.float64))
+    slow = power_iteration(apply, adjoint, start, iterations=30)
+    assert bool((slow.value <= found.value * (1 + 1e-9)).all()) and float((slow.value / exact).min()) < 0.9999
+
+
+def test_lanczos_settles_in_an_invariant_subspace_and_on_zero():
+    M = torch.diag(torch.tensor([3.0, 1.0, 1.0]))
+    found = lanczos(lambda v: v @ M, lambda u: u @ M, torch.tensor([[1.0, 1.0, 1.0], [0.0, 1.0, 0.0]]), iterations=8)
+    assert torch.allclose(found.value, torch.tensor([3.0, 1.0]), rtol=1e-4)       # the second start never meets the first
+    zero = lanczos(lambda v: 0 * v, lambda u: 0 * u, torch.ones(1, 3), iterations=3)
+    assert float(zero.value) == 0.0

@@ -82,7 +82,7 @@ def evaluations(check: Check) -> tuple[int, int]:
     spec, rungs = dict(check.search), max(1, len(check.levels))
     after = rungs * (1 + check.controls)
     if check.method == "local-gain":
-        return 2 * check.controls, 2 * int(spec.get("iterations", 15)) + 2
+        return 2 * check.controls + 1, 2 * int(spec.get("iterations", 15)) + 2
     if check.method == "sampling":
         return rungs * (1 + check.controls) + 1, 0
     if check.method == "preflight":

@@ -10,13 +10,13 @@ from assay.checks.check import Bench, Check, UnitResult, key, method
 from assay.numerics.norms import norm
 from assay.perturbations.protocol import Examples, stream
 from assay.records import Finding, Flag, Stop
-from assay.searches.power_iteration import linearised, power_iteration
+from assay.searches.power_iteration import lanczos, linearised
 from assay.systems.metered import Metered
 
 
 @method("local-gain")
 def local_gain(check: Check, system: str, bench: Bench, x: Examples) -> UnitResult:
-    """`worst` = ‖J v‖ at the v that power iteration found, `average` = ‖J v‖ over random unit v; the other systems at v.
+    """`worst` = ‖J v‖ at the v that Lanczos found, `average` = ‖J v‖ over random unit v; the other systems at v.
 
     A lower bound of the local Lipschitz constant, and the worst linear prediction for tiny changes; infinite precision
     is not needed, since J is exact by automatic differentiation. Exact (to the residual) for linear systems.
@@ -25,7 +25,7 @@ def local_gain(check: Check, system: str, bench: Bench, x: Examples) -> UnitResu
                                      generator=stream(bench.seed, check.id, sample)) for sample in x.ids])
     apply, adjoint = linearised(bench.systems[system], x.inputs)
     iterations = int(check.search.get("iterations", 15))
-    found = power_iteration(apply, adjoint, start, iterations=iterations)
+    found = lanczos(apply, adjoint, start, iterations=iterations)
     generators = [stream(bench.seed, check.id, sample, "control") for sample in x.ids]
     random = []
     for _ in range(check.controls):

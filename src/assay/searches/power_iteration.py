@@ -1,4 +1,4 @@
-"""The top singular value of a linear map, or of a system linearised at its input: its local gain."""
+"""The top singular value of a linear map, or of a system linearised at its input: power iteration and Lanczos."""
 
 from __future__ import annotations
 
@@ -52,6 +52,51 @@ def power_iteration(apply: Callable[[Tensor], Tensor], adjoint: Callable[[Tensor
             break
         v = back / per_example(norm(back).clamp_min(1e-38), back)
     return TopSingular(value=best, vector=top, residual=residual, forward=count, backward=count)
+
+
+def lanczos(apply: Callable[[Tensor], Tensor], adjoint: Callable[[Tensor], Tensor], start: Tensor, *,
+            iterations: int = 20, tolerance: float = 1e-4) -> TopSingular:
+    """‖J‖₂ from the same products as power iteration, but the best vector of their whole span: Lanczos for JᴴJ.
+
+    v₁, v₂, … is an orthonormal basis of span{v, JᴴJ v, (JᴴJ)² v, …}, orthogonalised twice against all before it; σ² and
+    the coefficients of v are the top eigenpair of the Gram matrix ⟨J v_i, J v_j⟩. The value is ‖J v‖ evaluated once more
+    at the v returned, so it is a lower bound of ‖J‖₂ even where J is known by differences only. Source: Golub and Van
+    Loan, "Matrix Computations" (4th ed.), section 10.1. On spectra without a gap, where power iteration crawls, twenty
+    products suffice.
+
+    >>> M = torch.diag(torch.tensor([3.0, 2.9, 1.0]))
+    >>> found = lanczos(lambda v: v @ M.T, lambda u: u @ M, torch.ones(1, 3), iterations=3)
+    >>> round(float(found.value), 4)
+    3.0
+    """
+    v = _unit(start.flatten(1))
+    basis, images = v[:, None], v.new_zeros(0)
+    residual, vector, count = norm(v) + torch.inf, v, 0
+    for _ in range(iterations):
+        image = apply(basis[:, -1].reshape(start.shape))
+        back = adjoint(image).flatten(1)
+        image = image.flatten(1)[:, None]
+        images = image if count == 0 else torch.cat((images, image), dim=1)
+        count += 1
+        gram = images.conj() @ images.mT
+        gram = torch.where(torch.isfinite(gram.abs()), gram, torch.zeros_like(gram))    # the value below will say NaN
+        values, vectors = torch.linalg.eigh(gram)
+        top, coefficients = values[:, -1].clamp_min(1e-38), vectors[:, :, -1]
+        vector = (coefficients[:, :, None] * basis).sum(1)
+        for _ in range(2):
+            back = back - ((basis.conj() @ back[:, :, None]).mT @ basis)[:, 0]
+        left = norm(back)
+        residual = left * coefficients[:, -1].abs() / top
+        if bool((residual < tolerance).all()):
+            break
+        following = torch.where((left > 1e-6 * top)[:, None], _unit(back), torch.zeros_like(back))
+        basis = torch.cat((basis, following[:, None]), dim=1)
+    vector = _unit(vector).reshape(start.shape)
+    return TopSingular(value=norm(apply(vector)), vector=vector, residual=residual, forward=count + 1, backward=count)
+
+
+def _unit(v: Tensor) -> Tensor:
+    return v / per_example(norm(v).clamp_min(1e-38), v)
 
 
 def linearised(system: Callable[[Tensor], Tensor], at: Tensor) -> tuple[Callable[[Tensor], Tensor],
