@@ -210,6 +210,16 @@ def test_judging_and_hashing_an_audit_load_no_torch(run, toml, tmp_path):
         assert done.returncode == 0, (words, done.stdout, done.stderr)
 
 
+def test_a_label_can_be_attributed_and_still_verifies(run, toml, tmp_path):
+    assert run(*audit(toml, "a"))[0] == 0
+    assert assay.Audit("a").warning_label["auditor"]["name"] == "not attributed"
+    assert run("report", "a", "--auditor", "A Laboratory", "--independence", "third-party", "--version", "1.2")[0] == 0
+    text = (tmp_path / "a" / "warning_label.txt").read_text(encoding="utf-8")
+    assert "A Laboratory (third party)" in text and "zero-filled 1.2" in text
+    assert run("verify", "a", "--no-replay")[0] == 0
+    assert run("report", "a", "--independence", "friend")[0] == 2
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_and_option_has_a_help_text(name):
     command = cli.cli.commands[name]

@@ -68,12 +68,18 @@ class Audit:
 
         return html.write_report(self._store, self.verdicts, Path(path) if path else self.folder / "report.html")
 
-    def write(self) -> dict[str, Any]:
-        """Report and label beside the findings; returns the label."""
+    def write(self, *, auditor: str = "", independence: str = "self", contact: str = "",
+              version: str = "unversioned") -> dict[str, Any]:
+        """Report and label beside the findings; returns the label.
+
+        `auditor` is who answers for the audit, `independence` self, second-party or third-party, `version` the audited
+        system's own; the label says "not attributed" where nobody does.
+        """
         from assay.reports import warning_label
 
         self.report()
-        label = self.warning_label
+        named = {"name": auditor, "independence": independence, "contact": contact} if auditor else None
+        label = warning_label.build(self._store, self.verdicts, issued=datetime.now(UTC), auditor=named, version=version)
         warning_label.write_all(label, self.folder)
         return label
 

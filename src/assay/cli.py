@@ -214,11 +214,16 @@ def judge(folder: Path, profile: str | None, budget: str) -> int:
 
 @cli.command()
 @click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
-def report(folder: Path) -> int:
+@click.option("--auditor", default="", help="Who answers for the audit; without it the label says: not attributed.")
+@click.option("--independence", type=click.Choice(["self", "second-party", "third-party"]), default="self",
+              show_default=True, help="How far the auditor is from whoever made the system.")
+@click.option("--contact", default="", help="How to reach the auditor.")
+@click.option("--version", default="unversioned", help="The audited system's own version.")
+def report(folder: Path, **named: str) -> int:
     """Write report.html and the warning label of a finished audit again; loads no torch."""
     from assay.api import Audit
 
-    Audit(folder).write()
+    Audit(folder).write(**named)
     click.echo(str(folder / "report.html"))
     return 0
 

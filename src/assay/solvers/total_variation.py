@@ -1,7 +1,8 @@
 """Total variation for sampled Fourier data of one coil: ADMM whose image step is diagonal in Fourier space.
 
 min_x ½‖A x − y‖² + λ‖∇x‖₂,₁ (isotropic; or anisotropic, ‖∇x‖₁; periodic differences, complex images). Rudin, Osher and
-Fatemi, Physica D 60 (1992); alternating directions with the Fourier-diagonal step: Wang, Yang, Yin and Zhang, SIAM J. Imaging Sci. 1 (2008).
+Fatemi, Physica D 60 (1992); alternating directions with the Fourier-diagonal step: Wang, Yang, Yin and
+Zhang, SIAM J. Imaging Sci. 1 (2008).
 """
 
 from __future__ import annotations
