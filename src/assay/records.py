@@ -195,6 +195,7 @@ class DataRecord:
     description: str
     operator: str
     noise: float | None             # ‖noise‖/‖y‖ of simulated measurements, None where measured and unknown
+    truth: bool = True              # whether the true images are known; else each system's own normal output stands in
     samples: Mapping[str, str] = field(default_factory=dict)    # sample id -> sha256
     options: Mapping[str, Any] = field(default_factory=dict)    # how `verify` loads it again
 

@@ -73,7 +73,7 @@ def judge(findings: Iterable[Finding], check: Mapping[str, Any], system: str, *,
     outcome, reason = _outcome(n, count, expected, flags, own, fired_on, skipped)
     worst = [f.worst for f, _ in judged if f.worst is not None]
     low, high = wilson(count, n) if n else (None, None)
-    worst_low, worst_high = mean_interval(worst) if worst else (None, None)
+    worst_low, worst_high = mean_interval(worst) if len(worst) > 1 else (None, None)
     gains = [f.gain for f, _ in judged if f.gain is not None]
     return Verdict(
         check=check["id"], system=system, role=role, outcome=outcome, reason=reason, criterion=criterion["sentence"],

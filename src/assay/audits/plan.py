@@ -12,7 +12,9 @@ import torch
 from assay.audits.session import Session
 from assay.checks.catalogue import METHODS
 from assay.checks.check import Bench, Check
+from assay.metrics import protocol as metrics
 from assay.operators.fourier import MaskedFourier
+from assay.perturbations.registry import NEED_TRUTH
 from assay.records import Access
 from assay.searches.hill_climb import DISTANCES
 from assay.systems.protocol import SystemFamily
@@ -72,9 +74,16 @@ def not_applicable(check: Check, system: Any, session: Session) -> str:
             return "its weights belong to one mask for ever"
         if not isinstance(session.data.operator, MaskedFourier):
             return "the data are not Fourier samples"
+    if not session.data.record.truth and _needs_truth(check):
+        return "the true images are not known"
     if check.method == "transfer" and len(session.data.ids) < 2:
         return "one sample only: there is no other image to transfer to"
     return ""
+
+
+def _needs_truth(check: Check) -> bool:
+    kind = check.perturbation.get("kind", "")
+    return check.method == "sampling" or kind in NEED_TRUTH or metrics.find(check.metric).needs_truth
 
 
 def evaluations(check: Check) -> tuple[int, int]:

@@ -12,8 +12,8 @@ import torch
 from assay.arrays import InputError
 from assay.audits.session import Session
 from assay.datasets.bundled import SETS, BundledSlices
-from assay.datasets.measured import Dataset, Part, Source, retrospective, simulate
-from assay.datasets.sources import load_images, load_kspace
+from assay.datasets.measured import Dataset, Part, Source, measured, sampled_mask, simulate
+from assay.datasets.sources import KSpaceSource, load_images, load_kspace
 from assay.operators.fourier import MaskedFourier
 from assay.operators.subsampling import cartesian_lines, variable_density
 from assay.profiles import load as profiles
@@ -77,7 +77,7 @@ def session_from(recipe: Mapping[str, Any] | Recipe, *, systems: Mapping[str, ca
         if choice:
             choices[name] = choice
     return Session(name=" and ".join(words.systems), systems=loaded, data=audited, seed=words.seed,
-                   profile=profiles.load(words.profile, budget=words.budget), choices=choices,
+                   profile=profiles.load(words.profile, budget=words.budget, truth=audited.record.truth), choices=choices,
                    recipe=None if made or data is not None else words.data_dict())
 
 
@@ -102,11 +102,7 @@ def datasets(words: Recipe) -> tuple[Dataset, Dataset | None]:
 
 def _user_source(words: Recipe) -> Source:
     if words.kspace:
-        kspace = load_kspace(words.data, key=words.key, axes=words.axes, limit=words.limit, licence=words.licence)
-        if kspace.natively_undersampled:
-            raise InputError(f"{words.data}: {kspace.zeros:.0%} of this k-space was never measured, so there is no true "
-                             "image to compare with; give fully sampled data")
-        return kspace
+        return load_kspace(words.data, key=words.key, axes=words.axes, limit=words.limit, licence=words.licence)
     return load_images(words.data, key=words.key, axis=words.axis, size=words.size, limit=words.limit,
                        licence=words.licence)
 
@@ -145,9 +141,14 @@ class Subset:
         return self.source[self.positions[index]]
 
 
+def _undersampled(source: Source) -> bool:
+    """Whether the source is k-space that was never fully measured: nobody knows its true image."""
+    return isinstance(source, KSpaceSource) and source.natively_undersampled
+
+
 def _split(source: Source) -> tuple[Source, Source | None]:
     """The last fifth of the samples (one to four) is set aside for choosing regularisation, if there are at least 4."""
-    kept, aside = _aside(len(source))
+    kept, aside = ((), ()) if _undersampled(source) else _aside(len(source))
     return (Subset(source, kept), Subset(source, aside)) if aside else (source, None)
 
 
@@ -165,18 +166,23 @@ def _aside(n: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
 
 
 def operator_for(words: Recipe, source: Source) -> MaskedFourier:
-    """Masked Fourier sampling for the source's images, with coil maps estimated from multi-coil k-space."""
+    """Masked Fourier sampling for the source's images, with coil maps estimated from multi-coil k-space.
+
+    K-space that was never fully measured keeps its own sampling.
+    """
     shape = tuple(source[0].shape)
     generator = torch.Generator().manual_seed(words.mask_seed)     # as in the recipes: AUTOMAP must find its mask again
     pair = (int(shape[-2]), int(shape[-1]))
-    if words.mask == "lines":
+    if _undersampled(source):
+        mask = sampled_mask(source[0])
+    elif words.mask == "lines":
         mask = cartesian_lines(pair, words.fraction, generator=generator)
     elif words.mask == "variable-density":
         mask = variable_density(pair, words.fraction, generator=generator)
     else:
         raise InputError(f"--mask {words.mask!r}: known masks are lines and variable-density")
     centred = getattr(source, "centred", True)
-    if not centred:
+    if not centred and not _undersampled(source):
         mask = torch.fft.ifftshift(mask)
     maps = None
     if len(shape) == 3:
@@ -191,7 +197,7 @@ def operator_for(words: Recipe, source: Source) -> MaskedFourier:
 def _measured(words: Recipe, source: Source, operator: MaskedFourier) -> Dataset:
     options = {"data": words.data, **dict(source.options)}
     if words.kspace:
-        return retrospective(source, operator, options=options)
+        return measured(source, operator, truth=not _undersampled(source), options=options)
     return simulate(source, operator, noise=words.noise, seed=words.seed, options=options)
 
 
@@ -205,7 +211,8 @@ def _established(words: Recipe, name: str, tuning: Dataset | None) -> tuple[cata
     """An established method; its weight chosen on the tuning samples unless the user fixed it."""
     fixed = dict(words.options.get(name, {}))
     if name not in TUNED or "weight" in fixed or tuning is None:
-        reason = "fixed by the user" if "weight" in fixed else "too few samples to set any aside: the default was used"
+        reason = ("fixed by the user" if "weight" in fixed
+                  else "no samples with known truth to set aside: the default was used")
         return _load(words, name, "established"), {"how": reason} if name in TUNED else {}
     x = tuning.fetch(tuple(range(min(MOST_TUNING, len(tuning.ids)))))
     family = catalogue.CLASSICAL[name]

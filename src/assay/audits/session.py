@@ -16,6 +16,7 @@ from assay.arrays import InputError
 from assay.checks.catalogue import METHODS
 from assay.checks.check import Bench, Check
 from assay.datasets.measured import Dataset
+from assay.profiles import load as profiles
 from assay.records import Provenance, Role, to_data
 from assay.systems.catalogue import Loaded
 from assay.systems.metered import Metered
@@ -76,7 +77,8 @@ def check_from(item: Mapping[str, Any]) -> Check:
     """A profile's table as a `Check`."""
     if item["method"] not in METHODS:
         raise InputError(f"check {item['id']!r}: unknown method {item['method']!r}; known: {', '.join(sorted(METHODS))}")
-    values = {**item, "sources": tuple(item["sources"]), "levels": tuple(item.get("levels", ())),
+    asked = {key: value for key, value in item.items() if key not in profiles.WORDS}
+    values = {**asked, "sources": tuple(item["sources"]), "levels": tuple(item.get("levels", ())),
               "extra_metrics": tuple(item.get("extra_metrics", ()))}
     return Check(**values)
 

@@ -86,10 +86,11 @@ class SimulatedMeasurements:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class RetrospectiveMeasurements:
-    """Fully sampled measured k-space, of which the operator keeps a part; the truth is the fully sampled image.
+class MeasuredKSpace:
+    """Measured k-space, of which the operator keeps a part; where it was fully sampled, its image is the truth.
 
-    The truth contains the measurement's own noise. With coils it is Σ_c S̄_c F⁻¹ k_c.
+    That truth contains the measurement's own noise. With coils it is Σ_c S̄_c F⁻¹ k_c. K-space that was never fully
+    measured (`record.truth` false) has none: the operator then keeps all that was measured.
     """
 
     kspace: Source
@@ -102,12 +103,19 @@ class RetrospectiveMeasurements:
 
     def fetch(self, positions: Sequence[int]) -> Examples:
         k = torch.stack([self.kspace[i] for i in positions])
-        coils = ifft2(k, centred=self.operator.centred)
-        if self.operator.maps is None and coils.ndim != 3:
+        if self.operator.maps is None and k.ndim != 3:
             raise InputError("multi-coil k-space needs an operator with sensitivity maps")
-        truth = coils if self.operator.maps is None else (self.operator.maps.conj() * coils).sum(1)
+        ids = tuple(self.kspace.ids[i] for i in positions)
         y = k.flatten(-2)[..., self.operator.mask.flatten()]
-        return Examples(ids=tuple(self.kspace.ids[i] for i in positions), inputs=y, truth=truth, operator=self.operator)
+        if not self.record.truth:
+            for i, sample in enumerate(ids):
+                if bool((sampled_mask(k[i]) & ~self.operator.mask).any()):
+                    raise InputError(f"sample {sample!r} was measured at other places of k-space than the first one; audit "
+                                     "samples of one sampling pattern together")
+            return Examples(ids=ids, inputs=y, truth=None, operator=self.operator)
+        coils = ifft2(k, centred=self.operator.centred)
+        truth = coils if self.operator.maps is None else (self.operator.maps.conj() * coils).sum(1)
+        return Examples(ids=ids, inputs=y, truth=truth, operator=self.operator)
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,11 +175,20 @@ def simulate(images: Source, operator: LinearOperator, *, noise: float = 0.01, s
     return SimulatedMeasurements(images=images, operator=operator, noise=noise, seed=seed, record=record)
 
 
-def retrospective(kspace: Source, operator: MaskedFourier, *,
-                  options: Mapping[str, Any] | None = None) -> RetrospectiveMeasurements:
-    """The data set of measured k-space, sampled in retrospect, marked measured."""
+def sampled_mask(kspace: Tensor) -> Tensor:
+    """Where ([coils,] height, width) k-space holds a coefficient other than exact zero in some coil.
+
+    >>> sampled_mask(torch.tensor([[[0j, 1]], [[0, 2]]])).tolist()
+    [[False, True]]
+    """
+    return (kspace != 0).reshape(-1, *kspace.shape[-2:]).any(0)
+
+
+def measured(kspace: Source, operator: MaskedFourier, *, truth: bool = True,
+             options: Mapping[str, Any] | None = None) -> MeasuredKSpace:
+    """The data set of measured k-space, marked measured: sampled in retrospect, or (`truth` false) as it was measured."""
     record = _record(kspace, operator, simulated=False, noise=None, options=options or {}, extra=())
-    return RetrospectiveMeasurements(kspace=kspace, operator=operator, record=record)
+    return MeasuredKSpace(kspace=kspace, operator=operator, record=replace(record, truth=truth))
 
 
 def _record(source: Source, operator: LinearOperator, *, simulated: bool, noise: float | None,

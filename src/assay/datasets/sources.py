@@ -109,7 +109,7 @@ def load_images(path: str | Path, *, key: str | None = None, axis: int | None = 
     blank = f"; {len(left_out)} blank planes left out" if left_out else ""
     return ImageSource(
         ids=ids, shape=survey.shape, digests=_digests(ids, survey, path), licence=licence, scale=survey.scale,
-        description=f"{len(ids)} images of {readable(path.name)}, divided by their greatest modulus "
+        description=f"{len(ids)} image{_plural(ids)} of {readable(path.name)}, divided by their greatest modulus "
                     f"{survey.scale:.6g}{cropped}{blank}{'; ' + frames.note if frames.note else ''}",
         options=MappingProxyType(options), left_out=left_out,
         _read=lambda i: survey.read_again(frames, i))
@@ -135,7 +135,7 @@ def load_kspace(path: str | Path, *, key: str | None = None, axes: str | None = 
     told = "told from the data" if centred is None else "as given"
     return KSpaceSource(
         ids=ids, shape=survey.shape, digests=_digests(ids, survey, path), licence=licence, scale=survey.scale,
-        description=f"{len(ids)} measured k-spaces of {readable(path.name)}, {coils}, zero frequency "
+        description=f"{len(ids)} measured k-space{_plural(ids)} of {readable(path.name)}, {coils}, zero frequency "
                     f"{'in the middle' if survey.centred else 'in the corner'} ({told}), divided by the greatest "
                     f"modulus of the images {survey.scale:.6g}; {survey.zeros:.1%} exact zeros",
         options=MappingProxyType(options), centred=survey.centred, zeros=survey.zeros,
@@ -237,6 +237,10 @@ def _digests(ids: tuple[str, ...], survey: Survey, path: Path) -> Mapping[str, s
 def _tensor(array: Array, scale: float) -> Tensor:
     wide = array.astype(np.complex128 if array.dtype.kind == "c" else np.float64) / scale
     return torch.from_numpy(wide.astype(np.complex64 if array.dtype.kind == "c" else np.float32))
+
+
+def _plural(ids: Sequence[str]) -> str:
+    return "" if len(ids) == 1 else "s"
 
 
 def _index(i: int, count: int) -> int:

@@ -127,9 +127,7 @@ MAX_ERROR = register(Metric(
     surrogate=lambda r: _p_norm(r.output - r.truth, 16)))
 DETAIL_LOST = register(Metric(
     id="detail-lost", name="Detail lost", unit="share of the detail's contrast", better="lower", least=-math.inf,
-    greatest=math.inf, compute=detail_lost,
-    has_normal=False))
+    greatest=math.inf, compute=detail_lost, has_normal=False, needs_truth=True))
 CHANGE_ELSEWHERE = register(Metric(
     id="change-elsewhere", name="Change outside the detail", unit="share of the detail's norm", better="lower",
-    least=0.0, greatest=math.inf, compute=change_elsewhere,
-    has_normal=False))
+    least=0.0, greatest=math.inf, compute=change_elsewhere, has_normal=False, needs_truth=True))

@@ -32,7 +32,8 @@ class Metric:
     """A named per-example number. `harm` is the number with the sign that makes larger worse.
 
     `surrogate`, if given, is a smoother number whose ascent raises the harm: what a search climbs. A metric that
-    compares two responses says nothing about an unchanged input: `has_normal` is then false.
+    compares two responses says nothing about an unchanged input: `has_normal` is then false. One that `needs_truth` is
+    not asked where nobody knows the true image.
     """
 
     id: str
@@ -44,6 +45,7 @@ class Metric:
     compute: Callable[[Response], PerExample]
     surrogate: Callable[[Response], PerExample] | None = None
     has_normal: bool = True
+    needs_truth: bool = False
 
     @property
     def sign(self) -> float:

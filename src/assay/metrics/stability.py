@@ -45,4 +45,5 @@ def lipschitz_if_recovered(response: Response) -> PerExample:
 
 LIPSCHITZ = register(Metric(
     id="lipschitz-bound", name="Lipschitz constant forced by two recovered images", unit="output per input change",
-    better="lower", least=0.0, greatest=math.inf, has_normal=False, compute=lipschitz_if_recovered))
+    better="lower", least=0.0, greatest=math.inf, has_normal=False, needs_truth=True,
+    compute=lipschitz_if_recovered))

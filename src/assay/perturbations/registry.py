@@ -34,6 +34,7 @@ def _operator(x: Examples) -> Any:
 
 
 NESTED = (InputBall, Through)     # sets whose smaller members lie in the larger
+NEED_TRUTH = frozenset({"through", "details"})      # changes of the true image
 SETS: dict[str, Builder] = {"inputs": _inputs, "through": _through, "details": _details}
 
 

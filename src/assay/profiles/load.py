@@ -12,8 +12,9 @@ from assay.records import digest_of
 
 REQUIRED = ("id", "title", "community", "version", "rate", "headline", "checks", "not_tested", "actions")
 CHECK_REQUIRED = ("id", "title", "question", "method", "metric", "criterion", "sources")
+WORDS = ("metric_name", "metric_unit", "verb", "consequence", "space")      # read by reports alone
 CHECK_KNOWN = {*CHECK_REQUIRED, "unit", "plain", "perturbation", "search", "levels", "extra_metrics", "controls",
-               "samples", "needs"}
+               "samples", "needs", *WORDS}
 
 
 class ProfileError(ValueError):
@@ -26,11 +27,13 @@ def names() -> tuple[str, ...]:
                         if f.name.endswith(".toml")))
 
 
-def load(name: str, *, budget: str = "standard") -> dict[str, Any]:
+def load(name: str, *, budget: str = "standard", truth: bool = True) -> dict[str, Any]:
     """The profile (a built-in name, or a path to a TOML file) with the named budget's numbers filled in.
 
     A budget is a table `[budgets.NAME.CHECK]` whose keys replace those of the check; keys of `search` are merged. The
-    digest covers the profile after the budget, so a smaller budget is another profile.
+    digest covers the profile after the budget, so a smaller budget is another profile. Data whose true images are not
+    known (`truth` false) are judged by what the table `[without_truth]` says instead: keys of checks under
+    `[without_truth.checks.CHECK]`, and lines for `not_tested`.
     """
     data = _read(name)
     for key in REQUIRED:
@@ -39,6 +42,13 @@ def load(name: str, *, budget: str = "standard") -> dict[str, Any]:
     budgets = data.pop("budgets", {})
     if budget not in budgets and budget != "standard":
         raise ProfileError(f"profile {name}: unknown budget {budget!r}; known: {', '.join(['standard', *budgets])}")
+    blind = data.pop("without_truth", None)
+    if not truth:
+        if blind is None:
+            raise ProfileError(f"profile {name}: the true images of these data are not known, and the profile has no table "
+                               "[without_truth] that says how to judge then")
+        data["not_tested"] = [*data["not_tested"], *blind.get("not_tested", [])]
+        data["checks"] = [{**check, **blind.get("checks", {}).get(check.get("id", ""), {})} for check in data["checks"]]
     changes = budgets.get(budget, {})
     data["checks"] = [_with_budget(check, changes.get(check.get("id", ""), {}), name) for check in data["checks"]]
     known = {check["id"] for check in data["checks"]}

@@ -100,7 +100,7 @@ def galleries(folder: Folder, findings: Sequence[Finding], verdicts: Sequence[An
 
 
 def _gallery(view: _View, level: float | None, purse: _Purse) -> Gallery:
-    own = [f for f in view.rows if f.system == f.origin == view.audited and _panel(view, f, "original") is not None]
+    own = [f for f in view.rows if f.system == f.origin == view.audited and _pictured(view, f)]
     at_level = [f for f in own if same_level(f.level, level)] or own
     if not at_level:
         return Gallery(check=view.check, sizes=(), cases=())
@@ -143,7 +143,12 @@ def _own_worst(view: _View, row: Finding) -> Finding | None:
     if view.established is None:
         return None
     return next((f for f in view.rows if f.system == f.origin == view.established and f.sample == row.sample
-                 and same_level(f.level, row.level) and _panel(view, f, "original") is not None), None)
+                 and same_level(f.level, row.level) and _pictured(view, f)), None)
+
+
+def _pictured(view: _View, row: Finding) -> bool:
+    """Whether there is something to show: the true image, or the system's own image where nobody knows the true one."""
+    return any(_panel(view, row, name) is not None for name in ("original", f"normal:{view.audited}"))
 
 
 def _panel(view: _View, row: Finding, name: str) -> NDArray[Any] | None:
@@ -164,7 +169,13 @@ def _strip(view: _View, row: Finding, title: str) -> Strip:
         ("Original", _panel(view, row, "original"), ("truth",)),
         (_changed_title(view), _panel(view, row, "changed"), (_norm_text(view, row),)),
     ]
-    pictures += [(system, _panel(view, row, f"worst:{system}"), _numbers(view, row, system)) for system in systems]
+    known = pictures[0][1] is not None
+    for system in systems:
+        if not known:                       # nobody knows the true image: its own image of the unchanged data
+            pictures.append((system, _panel(view, row, f"normal:{system}"), ("data unchanged",)))
+        pictures.append((system, _panel(view, row, f"worst:{system}"), (
+            *(() if known else (f"data changed by {amount(row.size, row.unit)} ({row.unit})",)),
+            *_numbers(view, row, system))))
     shown = [(name, image, lines) for name, image, lines in pictures if image is not None]
     truth = shown[0][1]
     high = float(np.nanmax(truth)) if truth.size else 1.0
@@ -179,10 +190,15 @@ def _strip(view: _View, row: Finding, title: str) -> Strip:
 def _differences(view: _View, row: Finding, systems: Sequence[str]) -> tuple[tuple[Panel, ...], float]:
     """|changed − original|, and |output − truth| of each system, under one window.
 
-    The truth under a change of the image is the changed image; under a change of the data it is the original.
+    The truth under a change of the image is the changed image; under a change of the data it is the original. Where
+    nobody knows it, |output − output for the unchanged data|.
     """
     original, changed = _panel(view, row, "original"), _panel(view, row, "changed")
-    if original is None or (changed is not None and changed.shape != original.shape):
+    if original is None:
+        pairs = [(system, _panel(view, row, f"worst:{system}"), _panel(view, row, f"normal:{system}")) for system in systems]
+        return _difference_panels(row, [(f"{system}: change", np.abs(worst - normal)) for system, worst, normal in pairs
+                                        if worst is not None and normal is not None])
+    if changed is not None and changed.shape != original.shape:
         return (), 0.0
     images = [] if changed is None else [("The change itself", np.abs(changed - original))]
     truth = original if changed is None or space_of(view.check) == "measurement" else changed
@@ -190,6 +206,10 @@ def _differences(view: _View, row: Finding, systems: Sequence[str]) -> tuple[tup
         output = _panel(view, row, f"worst:{system}")
         if output is not None and output.shape == truth.shape:
             images.append((f"{system}: error", np.abs(output - truth)))
+    return _difference_panels(row, images)
+
+
+def _difference_panels(row: Finding, images: Sequence[tuple[str, NDArray[Any]]]) -> tuple[tuple[Panel, ...], float]:
     top = max((float(np.max(image, initial=0.0, where=np.isfinite(image))) for _, image in images), default=0.0) or 1.0
     return tuple(Panel(title=name, uri=data_uri(image, low=0.0, high=top), lines=(),
                        alt=f"{name}, {row.sample}, difference image") for name, image in images), top

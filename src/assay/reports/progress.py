@@ -33,7 +33,7 @@ def plan_text(header: Mapping[str, Any], plan: Mapping[str, Any], seconds: float
         lines.append(f"  chosen   {name}: {choice['how']}" + (f", weight {choice['weight']:g}" if "weight" in choice
                                                               else ""))
     checks = list(dict.fromkeys(unit["check"] for unit in plan["units"]))
-    lines.append(f"  runs     {', '.join(checks)} ({counted(len(plan['units']), 'unit')})")
+    lines.append(f"  runs     {', '.join(checks)} ({counted(len(plan['units']), 'units')})")
     lines += [f"  not run  {s['check']} on {s['system']}: {s['reason']}" for s in plan["skipped"]]
     lines.append(f"  forecast about {duration(seconds)} in one process")
     return "\n".join(lines)

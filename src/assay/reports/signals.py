@@ -8,7 +8,7 @@ Rules, strongest first. Each names the check it fired on as `profile/check/rule`
                  established method, searched as hard for its own worst case, is harmed less (intervals apart) |
 | C1 | CAUTION | harm is replayable, but its rate may lie below the profile's (lower end of the interval) |
 | C2 | CAUTION | harm is replayable, but only above the criterion's radius |
-| C3 | CAUTION | the established method fails as badly: the two intervals overlap |
+| C3 | CAUTION | the established method fails as badly, or too few samples tell them apart: the two intervals overlap |
 | C4 | CAUTION | no established method was judged, so nothing says that people's own methods do better |
 | C5 | CAUTION | the established method's search was cut off with less effort than the audited system's |
 | N1 | NOTICE | nothing was judged |
@@ -96,8 +96,10 @@ def _rule_of_harm(row: Comparison, rate: float, unequal: bool) -> tuple[SignalWo
         return "CAUTION", "C5", (f"Harm was demonstrated for {count} (established method {beside}), but the "
                                  "established method was searched with less effort.")
     if established.rate_high is None or established.rate_high >= low:
-        return "CAUTION", "C3", (f"Harm was demonstrated for {count}, and the established method fails as badly: "
-                                 f"{beside}.")
+        as_badly = established.harmed * audited.n >= audited.harmed * established.n
+        how = ("and the established method fails as badly" if as_badly
+               else "which is too few to tell from the established method")
+        return "CAUTION", "C3", f"Harm was demonstrated for {count}, {how}: {beside}."
     return "WARNING", "W1", (f"Harm was demonstrated for {count}; the established method, searched as hard for its own "
                              f"worst case: {beside}.")
 

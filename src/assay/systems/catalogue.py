@@ -45,6 +45,7 @@ class Network:
     weights: str
     description: str
     one_operator: bool = False
+    one_coil: bool = False
 
 
 def _automap(state: State) -> nn.Module:
@@ -54,15 +55,17 @@ def _automap(state: State) -> nn.Module:
 
 NETWORKS: dict[str, Network] = {
     "deep-cascade": Network(build=lambda state: DeepCascade(), weights="deep_cascade.safetensors",
-                            description="Deep cascade D5-C5 (Schlemper et al. 2018), trained on MNI152 slices"),
+                            description="Deep cascade D5-C5 (Schlemper et al. 2018), trained on MNI152 slices",
+                            one_coil=True),
     "deep-cascade-jitter": Network(
         build=lambda state: DeepCascade(), weights="deep_cascade_jitter.safetensors",
-        description="Deep cascade D5-C5 trained with jitter up to 8 % (Genzel, Macdonald and März 2023)"),
+        description="Deep cascade D5-C5 trained with jitter up to 8 % (Genzel, Macdonald and März 2023)",
+        one_coil=True),
     "unet": Network(build=lambda state: UNet(), weights="unet.safetensors",
                     description="U-Net from the zero-filled image, without data consistency"),
     "automap": Network(build=_automap, weights="automap.safetensors",
                        description="AUTOMAP 48×48 (Zhu et al. 2018), 60 % variable density, one fixed mask",
-                       one_operator=True),
+                       one_operator=True, one_coil=True),
 }
 CLASSICAL: dict[str, Callable[..., SystemFamily]] = {
     "total-variation": classical.TotalVariation,
@@ -139,7 +142,7 @@ def _network(spec: str, role: Role, weights: Path | None) -> Loaded:
     fill(module, state, path)
     files = {path.name: file_digest(path)}
     system = OperatorNetwork(module, name=spec, settings={"weights": path.name, **facts},
-                             one_operator=network.one_operator)
+                             one_operator=network.one_operator, one_coil=network.one_coil)
     options = {} if weights is None else {"weights": str(weights)}
     description = network.description if weights is None else f"{network.description.split(',')[0]}, weights {path.name}"
     return Loaded(system=system, record=SystemRecord(

@@ -43,7 +43,7 @@ class TorchSystem:
 
 @dataclass(frozen=True, eq=False)
 class OperatorNetwork:
-    """A network called as `module(inputs, operator)`: one system for every forward model."""
+    """A network called as `module(inputs, operator)`: one system for every forward model (`one_coil`: without maps)."""
 
     module: nn.Module
     name: str
@@ -51,11 +51,15 @@ class OperatorNetwork:
     kind: str = "network"
     settings: Mapping[str, Any] = field(default_factory=dict)
     one_operator: bool = False
+    one_coil: bool = False
 
     def __post_init__(self) -> None:
         self.module.eval()
 
     def bind(self, operator: LinearOperator) -> TorchSystem:
+        if self.one_coil and getattr(operator, "maps", None) is not None:
+            raise InputError(f"system {self.name!r} serves one coil without sensitivity maps, and these data have several; "
+                             "audit one that serves maps (unet, total-variation, your own), or give one coil's data")
         return TorchSystem(_Bound(self.module, operator), name=self.name, access=self.access, kind=self.kind,
                            settings=self.settings)
 

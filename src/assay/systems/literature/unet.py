@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Complex
 from torch import Tensor, nn
 
-from assay.arrays import InputError, from_channels, to_channels
+from assay.arrays import from_channels, to_channels
 from assay.operators.fourier import MaskedFourier
 
 
@@ -22,7 +22,10 @@ def pair(into: int, out: int) -> nn.Sequential:
 
 
 class UNet(nn.Module):
-    """Measurements (batch, m) and their operator to a complex image (batch, height, width)."""
+    """Measurements (batch, m) and their operator to a complex image (batch, height, width).
+
+    Sides that its scales do not divide are padded with zeros at the end, and the result is cropped again.
+    """
 
     def __init__(self, *, width: int = 32, scales: int = 4) -> None:
         super().__init__()
@@ -33,13 +36,12 @@ class UNet(nn.Module):
 
     def forward(self, y: Complex[Tensor, "batch m"], operator: MaskedFourier) -> Complex[Tensor, "batch height width"]:
         zero_filled = operator.adjoint(y)
+        height, width = operator.domain
         divisor = 2 ** (len(self.down) - 1)
-        if any(n % divisor for n in operator.domain):
-            raise InputError(f"the U-Net needs image sides divisible by {divisor}, got {operator.domain}")
-        x, skips = to_channels(zero_filled), []
+        x, skips = F.pad(to_channels(zero_filled), (0, -width % divisor, 0, -height % divisor)), []
         for level, block in enumerate(self.down):
             x = block(x if level == 0 else F.max_pool2d(x, 2))
             skips.append(x)
         for block, skip in zip(self.up, reversed(skips[:-1]), strict=True):
             x = block(torch.cat((F.interpolate(x, scale_factor=2, mode="nearest"), skip), 1))
-        return zero_filled + from_channels(self.last(x).to(zero_filled.real.dtype))
+        return zero_filled + from_channels(self.last(x)[..., :height, :width].to(zero_filled.real.dtype))
