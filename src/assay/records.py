@@ -15,7 +15,7 @@ import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, TypeVar
 
 FORMAT_VERSION = 1
 
@@ -120,7 +120,7 @@ class Finding:
     @classmethod
     def empty(cls, *, check: str, system: str, role: Role, sample: str, unit: str, metric: str, better: Better,
               stop: Stop = Stop.NOT_RUN, notes: str = "", flags: tuple[Flag, ...] = (),
-              level: float | None = None) -> Self:
+              level: float | None = None) -> Finding:
         """A row without numbers: the sample was not judged, and `notes` and `flags` say why."""
         return cls(check=check, system=system, role=role, sample=sample, origin=system, origin_sample=sample,
                    level=level, unit=unit, metric=metric, better=better, normal=None, average=None, average_low=None,

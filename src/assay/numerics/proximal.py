@@ -11,7 +11,7 @@ def soft_threshold(x: Tensor, threshold: float | Tensor) -> Tensor:
     Source: Daubechies, Defrise and De Mol, Commun. Pure Appl. Math. 57 (2004), eq. 1.5.
 
     >>> import torch
-    >>> soft_threshold(torch.tensor([3.0, -0.5]), 1.0).tolist()
+    >>> soft_threshold(torch.tensor([4.0, -0.5]), 2.0).tolist()
     [2.0, -0.0]
     """
     modulus = x.abs().clamp_min(1e-38)

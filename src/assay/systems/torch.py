@@ -16,8 +16,9 @@ from assay.records import Access
 
 @dataclass(frozen=True, eq=False)
 class TorchSystem:
-    """`module(inputs)`, in evaluation mode. Three lines audit a network of your own:
+    """`module(inputs)`, in evaluation mode. A few lines audit a network of your own:
 
+    >>> import torch
     >>> system = TorchSystem(nn.Linear(2, 1, bias=False))
     >>> system(torch.zeros(4, 2)).shape
     torch.Size([4, 1])
