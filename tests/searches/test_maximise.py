@@ -275,3 +275,23 @@ def test_lanczos_settles_in_an_invariant_subspace_and_on_zero():
     assert torch.allclose(found.value, torch.tensor([3.0, 1.0]), rtol=1e-4)       # the second start never meets the first
     zero = lanczos(lambda v: 0 * v, lambda u: 0 * u, torch.ones(1, 3), iterations=3)
     assert float(zero.value) == 0.0
+
+
+def test_lanczos_of_a_map_that_is_linear_over_the_reals_only():
+    """J(iv) ≠ iJ(v), as for every network on complex data: the top singular value of the 2n × 2n real matrix."""
+    generator = torch.Generator().manual_seed(3)
+    J = torch.randn(40, 40, generator=generator, dtype=torch.float64)
+    top = float(torch.linalg.svdvals(J)[0])
+
+    def apply(v):
+        return torch.view_as_complex((torch.view_as_real(v).flatten(1) @ J.T).reshape(*v.shape, 2))
+
+    def adjoint(u):
+        return torch.view_as_complex((torch.view_as_real(u).flatten(1) @ J).reshape(*u.shape, 2))
+
+    start = torch.randn(1, 20, dtype=torch.complex128, generator=generator)
+    found = lanczos(apply, adjoint, start, iterations=40)
+    assert float(found.value) == pytest.approx(top, rel=1e-3)
+    assert float(found.residual) < 1e-2
+    twin = lanczos(apply, lambda u: adjoint(u.conj().resolve_conj()), start, iterations=40)
+    assert float(twin.value) < 0.99 * top

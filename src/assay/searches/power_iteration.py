@@ -59,8 +59,10 @@ def lanczos(apply: Callable[[Tensor], Tensor], adjoint: Callable[[Tensor], Tenso
     """‖J‖₂ from the same products as power iteration, but the best vector of their whole span: Lanczos for JᴴJ.
 
     v₁, v₂, … is an orthonormal basis of span{v, JᴴJ v, (JᴴJ)² v, …}, orthogonalised twice against all before it; σ² and
-    the coefficients of v are the top eigenpair of the Gram matrix ⟨J v_i, J v_j⟩. The value is ‖J v‖ evaluated once more
-    at the v returned, so it is a lower bound of ‖J‖₂ even where J is known by differences only. Source: Golub and Van
+    the coefficients of v are the top eigenpair of the Gram matrix ⟨J v_i, J v_j⟩. Complex vectors are taken as pairs of
+    real numbers throughout: the derivative of a network or of a shrinkage is linear over the reals only, J(iv) ≠ iJv.
+    The value is ‖J v‖ evaluated once more at the v returned, so it is a lower bound of ‖J‖₂ even where J is known by
+    differences only. Source: Golub and Van
     Loan, "Matrix Computations" (4th ed.), section 10.1. On spectra without a gap, where power iteration crawls, twenty
     products suffice.
 
@@ -69,30 +71,38 @@ def lanczos(apply: Callable[[Tensor], Tensor], adjoint: Callable[[Tensor], Tenso
     >>> round(float(found.value), 4)
     3.0
     """
-    v = _unit(start.flatten(1))
+    def vector_of(flat: Tensor) -> Tensor:
+        return torch.view_as_complex(flat.reshape(*start.shape, 2)) if start.is_complex() else flat.reshape(start.shape)
+
+    v = _unit(_reals(start))
     basis, images = v[:, None], v.new_zeros(0)
     residual, vector, count = norm(v) + torch.inf, v, 0
     for _ in range(iterations):
-        image = apply(basis[:, -1].reshape(start.shape))
-        back = adjoint(image).flatten(1)
-        image = image.flatten(1)[:, None]
+        image = apply(vector_of(basis[:, -1]))
+        back = _reals(adjoint(image))
+        image = _reals(image)[:, None]
         images = image if count == 0 else torch.cat((images, image), dim=1)
         count += 1
-        gram = images.conj() @ images.mT
-        gram = torch.where(torch.isfinite(gram.abs()), gram, torch.zeros_like(gram))    # the value below will say NaN
+        gram = images @ images.mT
+        gram = torch.where(torch.isfinite(gram), gram, torch.zeros_like(gram))    # the value below will say NaN
         values, vectors = torch.linalg.eigh(gram)
         top, coefficients = values[:, -1].clamp_min(1e-38), vectors[:, :, -1]
         vector = (coefficients[:, :, None] * basis).sum(1)
         for _ in range(2):
-            back = back - ((basis.conj() @ back[:, :, None]).mT @ basis)[:, 0]
+            back = back - ((basis @ back[:, :, None]).mT @ basis)[:, 0]
         left = norm(back)
         residual = left * coefficients[:, -1].abs() / top
         if bool((residual < tolerance).all()):
             break
         following = torch.where((left > 1e-6 * top)[:, None], _unit(back), torch.zeros_like(back))
         basis = torch.cat((basis, following[:, None]), dim=1)
-    vector = _unit(vector).reshape(start.shape)
+    vector = vector_of(_unit(vector))
     return TopSingular(value=norm(apply(vector)), vector=vector, residual=residual, forward=count + 1, backward=count)
+
+
+def _reals(v: Tensor) -> Tensor:
+    """(batch, …) → (batch, n) of real numbers, with real and imaginary parts side by side."""
+    return (torch.view_as_real(v.resolve_conj()) if v.is_complex() else v).flatten(1)
 
 
 def _unit(v: Tensor) -> Tensor:
