@@ -17,7 +17,8 @@ from assay.numerics.intervals import mean_interval, wilson
 from assay.records import Finding, Flag, Outcome, Role, Verdict
 
 SERIOUS = frozenset({
-    "batch-dependent", "non-finite", "not-converged", "not-deterministic", "query-beats-gradient", "raised",
+    "batch-dependent", "non-finite", "not-converged", "not-deterministic", "query-beats-gradient", "query-only",
+    "raised",
     "worst-below-control", "zero-gradient",
 })
 DISCREDITING = frozenset({"not-deterministic", "not-converged"})    # the witness itself may be an accident

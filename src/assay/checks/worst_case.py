@@ -110,7 +110,8 @@ def _search(check: Check, target: Metered, objective: Objective, within: Any, x:
     query = int(spec.pop("query", 0))
     if target.access < Access.GRADIENT:
         draws = max(query, 2 * int(spec["steps"]))
-        return _flagged(random_walk(objective, within, x=x, generators=generators, draws=draws))
+        found, flags = _flagged(random_walk(objective, within, x=x, generators=generators, draws=draws))
+        return found, [[*raised, Flag(id="query-only", detail=f"{draws} queries")] for raised in flags]
     if kind == "penalised":
         found = penalised_search(objective, within, x=x, generators=generators, **spec)
         return _with_query_only(found, query, objective, within, x, generators)

@@ -32,6 +32,7 @@ FLAGS = {
     "raised": "The system raised an error on a sample; the other samples were finished.",
     "not-converged": "A solver stopped before it converged, so its error may be its own; raise its iterations.",
     "query-beats-gradient": "A query-only search found worse than the gradient search: gradients may be masked.",
+    "query-only": "No gradient was available, and few queries find little: harm that was not found may well be there.",
     "worst-below-control": "A random change did more harm than the worst case found: the search was too weak.",
 }
 
