@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from scipy.stats import binom, binomtest
+from scipy.stats import binom, binomtest, ttest_1samp
 
 from assay.numerics.intervals import clopper_pearson, mean_interval, upper_bound_at_zero, wilson
 
@@ -77,12 +77,22 @@ def test_the_level_is_followed(level):
     assert clopper_pearson(7, 10, level=level) == pytest.approx((expected.low, expected.high))
 
 
-def test_interval_of_a_mean():
-    values = np.random.default_rng(3).normal(5, 2, size=200).tolist()
-    low, high = mean_interval(values)
-    mean, half = np.mean(values), 1.96 * np.std(values) / math.sqrt(200)
-    assert (low, high) == pytest.approx((mean - half, mean + half), abs=0.05)
-    assert mean_interval(values) == (low, high)
+@pytest.mark.parametrize("n", [2, 4, 30])
+def test_interval_of_a_mean(n):
+    values = np.random.default_rng(3).normal(-5, 2, size=n).tolist()
+    theirs = ttest_1samp(values, 0.0).confidence_interval(0.95)
+    assert mean_interval(values) == pytest.approx((theirs.low, theirs.high))
     assert mean_interval([4.0]) == (4.0, 4.0)
     with pytest.raises(ValueError, match="no values"):
         mean_interval([])
+
+
+def test_interval_of_a_mean_covers_it_when_there_are_few_values():
+    draws = np.random.default_rng(4).normal(10, 1, size=(2000, 3))
+    covered = np.mean([low <= 10 <= high for low, high in map(mean_interval, draws.tolist())])
+    assert covered == pytest.approx(0.95, abs=0.015)        # a percentile bootstrap covers about 0.7 of them
+
+
+def test_a_magnitude_has_no_negative_end():
+    assert mean_interval([0.0, 1.0])[0] == 0.0
+    assert mean_interval([-0.1, 1.0])[0] < -0.1

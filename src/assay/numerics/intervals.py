@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import numpy as np
-
 Z95 = 1.959963984540054
 
 
@@ -52,17 +50,23 @@ def upper_bound_at_zero(n: int, *, level: float = 0.95) -> float:
     return float(1 - (1 - level) ** (1 / n))
 
 
-def mean_interval(values: Sequence[float], *, draws: int = 2000, seed: int = 0) -> tuple[float, float]:
-    """Percentile bootstrap interval (95 %) of the mean, seeded. One value gives itself twice.
+def mean_interval(values: Sequence[float]) -> tuple[float, float]:
+    """Student's interval (95 %) of the mean, x̄ ± t₀.₉₇₅(n − 1) s/√n. One value gives itself twice.
 
-    Source: Efron and Tibshirani, "An Introduction to the Bootstrap" (1993), section 13.3.
+    Exact for normal values; for few values (a bootstrap of 2 covers 51 %, of 4 79 %) it is wide, as it should be. A
+    quantity that was never negative is not given a negative end. Source: Student, Biometrika 6 (1908).
 
-    >>> mean_interval([2.0, 2.0, 2.0])
-    (2.0, 2.0)
+    >>> [round(v, 3) for v in mean_interval([1.0, 2.0, 3.0])]
+    [0.0, 4.484]
     """
-    data = np.asarray(values, dtype=float)
-    if data.size == 0:
+    from scipy.stats import t
+
+    n = len(values)
+    if n == 0:
         raise ValueError("the mean of no values has no interval")
-    picks = np.random.default_rng(seed).integers(data.size, size=(draws, data.size))
-    low, high = np.quantile(data[picks].mean(1), [0.025, 0.975])
-    return float(low), float(high)
+    mean = math.fsum(values) / n
+    if n == 1:
+        return mean, mean
+    spread = math.sqrt(math.fsum((v - mean) ** 2 for v in values) / (n - 1) / n)
+    half = float(t.ppf(0.975, n - 1)) * spread
+    return (max(0.0, mean - half) if min(values) >= 0 else mean - half), mean + half

@@ -125,7 +125,7 @@ def same_level(a: float | None, b: float | None) -> bool:
 
 
 def mean_estimate(values: Iterable[float | None]) -> Estimate:
-    """Mean over samples with the same 95 % interval as a verdict's (bootstrap); one sample has no interval.
+    """Mean over samples with the same 95 % interval as a verdict's (Student); one sample has no interval.
 
     >>> e = mean_estimate([2.0, 2.0, None]); e.value, e.low, e.n
     (2.0, 2.0, 2)
