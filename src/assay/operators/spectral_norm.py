@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import weakref
+
 import torch
 
 from assay.arrays import per_example
 from assay.numerics.norms import norm
+from assay.operators.fourier import MaskedFourier
 from assay.operators.protocol import LinearOperator, random_element
 
 
@@ -32,3 +35,22 @@ def spectral_norm(operator: LinearOperator, *, iterations: int = 100, tolerance:
             break
         v = back / per_example(norm(back).clamp_min(1e-38), back)
     return value, residual
+
+
+_KNOWN: weakref.WeakKeyDictionary[LinearOperator, float] = weakref.WeakKeyDictionary()
+
+
+def operator_norm(operator: LinearOperator) -> float:
+    """‖A‖: 1 where the rows are orthonormal (sampled Fourier data of one coil), else by the power method, once.
+
+    >>> operator_norm(MaskedFourier(mask=torch.ones(2, 2, dtype=torch.bool)))
+    1.0
+    """
+    if isinstance(operator, MaskedFourier) and operator.maps is None:
+        return 1.0
+    try:
+        if operator not in _KNOWN:
+            _KNOWN[operator] = spectral_norm(operator)[0]
+        return _KNOWN[operator]
+    except TypeError:                   # an operator of the user's that cannot be a key
+        return spectral_norm(operator)[0]

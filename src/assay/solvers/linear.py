@@ -8,7 +8,7 @@ from torch import Tensor
 from assay.arrays import per_example
 from assay.operators.fourier import MaskedFourier
 from assay.operators.protocol import LinearOperator
-from assay.operators.spectral_norm import spectral_norm
+from assay.operators.spectral_norm import operator_norm
 from assay.records import Stop
 from assay.solvers.result import Solution, stops
 
@@ -51,7 +51,7 @@ def exact_gain(operator: LinearOperator, *, weight: float | None = None) -> floa
     For Tikhonov the maximum over σ ∈ (0, ‖A‖] is at σ = √λ if that is a singular value, so 1/(2√λ) bounds it; with
     orthonormal rows every singular value is 1 and the gain is exactly 1/(1 + λ).
     """
-    top = 1.0 if isinstance(operator, MaskedFourier) and operator.maps is None else spectral_norm(operator)[0]
+    top = operator_norm(operator)
     if weight is None:
         return top
     if isinstance(operator, MaskedFourier) and operator.maps is None:
