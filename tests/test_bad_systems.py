@@ -12,6 +12,7 @@ import assay
 import small_audit
 from assay.operators.fourier import MaskedFourier
 from assay.records import Access, Finding, Outcome, Stop, Verdict
+from assay.systems.classical import Tikhonov
 from assay.systems.function import FunctionSystem
 
 LIMIT = 3
@@ -207,6 +208,19 @@ def test_a_function_whose_gradient_is_not_seen_is_searched_by_queries_alone(data
     mine = rows(audit, "tiny-data", "blind")
     assert len(mine) == 2 * LIMIT and all(f.backward == 0 and f.forward > 6 for f in mine) and calls
     assert found["local-gain", "tikhonov"].outcome is Outcome.NONE_FOUND, found["local-gain", "tikhonov"]
+
+
+def test_a_function_without_gradients_is_tried_with_the_worst_cases_of_the_others(data, tmp_path):
+    """Its own worst case is at least what the established method's does to it."""
+    solve = Tikhonov(weight=1e-3).bind(data.operator)
+    blind = FunctionSystem(lambda y: solve(y.detach()).detach(), name="blind")
+    audit = audited(blind, tmp_path, "preflight", "tiny-data")
+    own = {(f.sample, f.level): f for f in rows(audit, "tiny-data", "blind")}
+    for f in audit.store.findings():
+        if f.check == "tiny-data" and f.system == "blind" and f.origin == "tikhonov":
+            mine = own[f.sample, f.level]
+            assert mine.worst >= f.worst * (1 - 1e-6)
+            assert f.worst > mine.average_high              # what queries alone would hardly find
 
 
 def test_the_established_method_is_judged_beside_a_bad_system(data, tmp_path):

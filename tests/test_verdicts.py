@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import subprocess
 import sys
 
@@ -12,6 +13,8 @@ from assay.records import Finding, Flag, Outcome, Stop
 from assay.verdicts import SERIOUS, harmed, judge, judge_all
 
 GROWS = {"kind": "grows", "level": 0.02, "per_level": 2.0, "over_control": 3.0, "sentence": "grew"}
+GAINS = {"kind": "grows", "level": 0.02, "per_level": 2.0, "over_control_gain": 3.0, "sentence": "grew"}
+BOUNDED = {"kind": "reaches", "threshold": 0.5, "ceiling": "most", "sentence": "reached"}
 REACHES = {"kind": "reaches", "threshold": 0.5, "sentence": "reached"}
 MORE = {"kind": "worsens-with-more", "base": 0.3, "tolerance": 0.05, "sentence": "worse with more"}
 CHECK = {"id": "c", "metric": "m", "unit": "u", "criterion": GROWS}
@@ -43,6 +46,13 @@ TRUTH = [   # criterion, row, whether it fires
     ({"kind": "grows", "absolute": 2.0}, {"better": "higher", "normal": 30.0, "average": 30.0, "worst": 33.0}, False),
     ({"kind": "grows", "absolute": 2.0, "over_control": 3.0},
      {"better": "higher", "normal": 30.0, "average": 29.0, "worst": 27.5}, False),
+    (GAINS, {"worst": 0.16, "gain": 3.0, "control_gain": 1.0}, True),
+    (GAINS, {"worst": 0.16, "gain": 2.9, "control_gain": 1.0}, False),        # an isometry's growths differ by more
+    (GAINS, {"worst": 0.13, "gain": 9.0, "control_gain": 1.0}, False),
+    (GAINS, {"worst": 0.16, "gain": 3.0, "control_gain": None}, True),
+    (BOUNDED, {"worst": 0.3, "extra": {"most.worst": 0.6}}, False),
+    (BOUNDED, {"worst": 0.3, "extra": {"most.worst": 0.4}}, None),            # could not have fired
+    (BOUNDED, {"worst": 0.3}, False),
     (REACHES, {"worst": 0.5}, True),
     (REACHES, {"worst": 0.49}, False),
     (REACHES, {"worst": 0.5, "normal": None, "average": None}, True),
@@ -70,6 +80,8 @@ def test_criteria_at_their_edges():
     lambda f, c: harmed(dataclasses.replace(f, average=None), c),                            # forgets the controls
     lambda f, c: harmed(dataclasses.replace(f, better="lower"), c),                          # forgets the direction
     lambda f, c: harmed(dataclasses.replace(f, normal=0.0 if f.normal is not None else None), c),   # forgets the normal
+    lambda f, c: harmed(dataclasses.replace(f, gain=None), c),                               # forgets the gains
+    lambda f, c: harmed(dataclasses.replace(f, extra={}), c),                                # forgets the ceiling
     lambda f, c: bool(harmed(f, c)),                                                         # missing means harmless
 ])
 def test_broken_criteria_are_caught(broken):
@@ -197,3 +209,18 @@ def test_a_threshold_can_change_without_a_new_search_or_torch():
     assert verdict([bad()], check={"criterion": {**GROWS, "per_level": 100.0}}).outcome is Outcome.NONE_FOUND
     code = "import sys, assay.verdicts, assay.store; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_an_isometry_with_an_error_of_its_own_does_not_stand_out_from_random_changes():
+    """f(y) = y + e₀ with |e₀| = 0.1 under changes of size 0.02: worst error 0.12, random √(0.1² + 0.02²)."""
+    row = finding(normal=0.1, worst=0.12, average=math.hypot(0.1, 0.02), gain=1.0, control_gain=1.0)
+    easy = {"kind": "grows", "per_level": 0.9}
+    assert harmed(row, {**easy, "over_control": 3.0}) is True           # growth .02 against .002: geometry of the error
+    assert harmed(row, {**easy, "over_control_gain": 3.0}) is False
+
+
+def test_a_check_that_no_system_could_fail_is_inconclusive():
+    check = {**CHECK, "criterion": BOUNDED}
+    verdict = judge([finding(worst=0.3, extra={"most.worst": 0.4})], check, "s", role="audited", expected=1)
+    assert (verdict.outcome, verdict.n) == (Outcome.INCONCLUSIVE, 0)
+    assert "too plainly" in verdict.reason

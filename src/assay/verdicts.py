@@ -2,8 +2,11 @@
 
 A criterion is data with a `kind`:
 - "grows": the harm grew by at least `per_level` × level (or by `absolute`), and by at least `over_control` times what
-  random changes of the same size did;
-- "reaches": the worst value is at least `threshold`;
+  random changes of the same size did; with `over_control_gain`, the output moved by at least that many times what it
+  moves under them. Of these two the second is a test: an error already there adds to a random change at right angles
+  and to the worst one in line, so even a perfect isometry has a ratio of growths of 10 at a relative error of 0.1;
+- "reaches": the worst value is at least `threshold`. `ceiling` names an extra metric that bounds the value: where even
+  the bound is below the threshold, the row can say nothing and is not judged;
 - "worsens-with-more": at a level above `base`, the value is worse than at `base` by more than `tolerance` (a share).
 """
 
@@ -18,8 +21,7 @@ from assay.records import Finding, Flag, Outcome, Role, Verdict
 
 SERIOUS = frozenset({
     "batch-dependent", "non-finite", "not-converged", "not-deterministic", "query-beats-gradient", "query-only",
-    "raised",
-    "worst-below-control", "zero-gradient",
+    "raised", "worst-below-control", "zero-gradient",
 })
 DISCREDITING = frozenset({"not-deterministic", "not-converged"})    # the witness itself may be an accident
 
@@ -40,7 +42,9 @@ def harmed(finding: Finding, criterion: Mapping[str, Any]) -> bool | None:
         return None
     kind, worst = criterion["kind"], harm(finding.worst, finding)
     if kind == "reaches":
-        return worst >= criterion["threshold"]
+        bound = finding.extra.get(f"{criterion['ceiling']}.worst") if "ceiling" in criterion else None
+        fired = bool(worst >= criterion["threshold"])
+        return None if not fired and bound is not None and bound < criterion["threshold"] else fired
     if finding.normal is None:
         return None
     growth = worst - harm(finding.normal, finding)
@@ -51,7 +55,9 @@ def harmed(finding: Finding, criterion: Mapping[str, Any]) -> bool | None:
     needed = criterion["absolute"] if "absolute" in criterion else criterion["per_level"] * (finding.level or 0.0)
     by_chance = 0.0 if finding.average is None else max(0.0, harm(finding.average, finding)
                                                         - harm(finding.normal, finding))
-    return growth >= needed and growth >= criterion.get("over_control", 1.0) * by_chance
+    moved = "over_control_gain" not in criterion or finding.gain is None or finding.control_gain is None \
+        or finding.gain >= criterion["over_control_gain"] * finding.control_gain
+    return growth >= needed and growth >= criterion.get("over_control", 1.0) * by_chance and moved
 
 
 def judge(findings: Iterable[Finding], check: Mapping[str, Any], system: str, *, role: Role,
@@ -98,6 +104,8 @@ def _outcome(n: int, count: int, expected: int | None, flags: list[Flag], own: l
         return Outcome.UNSTABLE, f"{count} of {n} samples met the criterion"
     if not n:
         notes = sorted({f.notes for f in own if f.notes})
+        if not notes and any(f.worst is not None for f in own):
+            notes = ["what was asked shows too plainly in the data for this threshold"]
         return Outcome.INCONCLUSIVE, f"no sample could be judged: {notes[0]}" if notes else "no sample was judged"
     if serious:
         return Outcome.INCONCLUSIVE, f"nothing was found, but the search cannot be trusted: {', '.join(serious)}"

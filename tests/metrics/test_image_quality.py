@@ -11,6 +11,8 @@ from torch import Tensor
 from assay.arrays import InputError
 from assay.metrics import image_quality, protocol, stability
 from assay.metrics.protocol import Response
+from assay.operators.algebra import Scaled
+from assay.operators.fourier import MaskedFourier
 from assay.perturbations.protocol import Examples
 
 
@@ -137,7 +139,7 @@ def test_more_error_is_more_harm(name):
     metric = protocol.find(name)
     harms = torch.stack([metric.harm(plain(truth + k * (output - truth), truth)) for k in (0.5, 1.0, 2.0)])
     assert bool((harms[1:] > harms[:-1]).all())
-    assert bool((metric.search_harm(plain(output, truth)) > metric.search_harm(
+    assert bool((metric.climbed(plain(output, truth)) > metric.climbed(
         plain(truth + 0.5 * (output - truth), truth))).all())
 
 
@@ -234,8 +236,57 @@ def test_recovered_images_that_the_data_barely_tell_apart_force_a_large_constant
     recovered = Response(output=truth + detail, changed=examples(near, truth + detail), normal=truth,
                          original=examples(y, truth))
     missed = Response(output=truth, changed=examples(near, truth + detail), normal=truth, original=examples(y, truth))
-    assert stability.lipschitz_if_recovered(recovered).tolist() == pytest.approx([20.0] * 3)
-    assert stability.lipschitz_if_recovered(missed).tolist() == [0.0] * 3
+    assert stability.lipschitz_bound(recovered).tolist() == pytest.approx([20.0] * 3)
+    assert stability.lipschitz_ceiling(recovered).tolist() == pytest.approx([20.0] * 3)
+    assert stability.lipschitz_bound(missed).tolist() == [0.0] * 3
+    assert stability.lipschitz_ceiling(missed).tolist() == pytest.approx([20.0] * 3)
+
+
+def bound_holds(bound) -> None:
+    """On a linear system the bound is at most σ_max, and is reached along the singular pair (d = 2u, y′ − y = 3v)."""
+    generator = torch.Generator().manual_seed(3)
+    M = torch.randn(9, 5, dtype=torch.complex128, generator=generator)
+    u, sigma, vh = torch.linalg.svd(M)
+    for step, detail, expected in [(3 * vh[0].conj(), 2 * u[:, 0], float(sigma[0])),
+                                   *[(torch.randn(5, dtype=M.dtype, generator=generator),
+                                      torch.randn(9, dtype=M.dtype, generator=generator), None) for _ in range(20)]]:
+        truth, y = torch.ones(1, 3, 3, dtype=M.dtype), torch.ones(1, 5, dtype=M.dtype)
+        near, changed = y + step, truth + detail.reshape(1, 3, 3)
+        value = float(bound(Response(output=(near @ M.T).reshape(1, 3, 3), changed=examples(near, changed),
+                                     normal=(y @ M.T).reshape(1, 3, 3), original=examples(y, truth)))[0])
+        assert value <= float(sigma[0]) * (1 + 1e-9)
+        assert expected is None or value == pytest.approx(expected)
+
+
+def test_the_bound_of_a_linear_system_is_its_greatest_singular_value():
+    bound_holds(stability.lipschitz_bound)
+
+
+@pytest.mark.parametrize("broken", [
+    lambda r: stability.lipschitz_bound(r) * r.detail.flatten(1).norm(dim=1),             # forgets ‖d‖
+    lambda r: stability.gain(r.output, r.normal, r.changed.inputs, r.original.inputs) * 1.01,
+    lambda r: stability.lipschitz_bound(r) / 2,
+])
+def test_a_wrong_bound_is_caught(broken):
+    with pytest.raises(AssertionError):
+        bound_holds(broken)
+
+
+@pytest.mark.parametrize("name", ["gain", "lipschitz-bound", "lipschitz-ceiling"])
+def test_gains_do_not_know_the_unit_of_the_data(name):
+    plain = MaskedFourier(mask=torch.rand(6, 6, generator=torch.Generator().manual_seed(5)) < 0.5)
+    values = []
+    for unit in (1.0, 10.0):
+        operator = Scaled(plain, unit)
+        truth = images(torch.complex64)[1][:, :6, :6]
+        detail = torch.zeros_like(truth)
+        detail[:, 2:4, 3] = 0.5
+        x = Examples(ids=("a", "b", "c")[:len(truth)], inputs=operator.forward(truth), truth=truth, operator=operator)
+        changed = x.changed(inputs=operator.forward(truth + detail), truth=truth + detail)
+        answer = operator.adjoint(changed.inputs) / unit**2
+        values.append(protocol.find(name).compute(Response(
+            output=answer, changed=changed, normal=operator.adjoint(x.inputs) / unit**2, original=x)))
+    assert torch.allclose(*values, rtol=1e-4)
 
 
 def test_without_a_truth_the_normal_output_stands_in():

@@ -11,7 +11,10 @@ from scipy import ndimage
 from torch import Tensor
 
 from assay.arrays import InputError
+from assay.operators.algebra import Scaled
 from assay.operators.fourier import MaskedFourier
+from assay.operators.sensitivity import simulate_maps
+from assay.operators.spectral_norm import operator_norm
 from assay.perturbations.details import SHAPES, TISSUE, Details, stamp
 from assay.perturbations.protocol import Examples, stream
 
@@ -174,6 +177,42 @@ def test_a_kernel_detail_made_faint_by_shrinking_is_caught():
     x = examples()
     with pytest.raises(AssertionError):
         kernel_details_are_faint(Shrunk(operator=x.operator, pixels=5, kernel=True, visible=0.1), x, visible=0.1)
+
+
+def hides_in_any_operator(kind: type[Details], visible: float) -> None:
+    """‖A d′‖ ≤ v‖A d‖ + ½·0.003‖A‖‖d‖ with coils and in any unit of the data, and the unit does not change d′."""
+    x = examples()
+    plain = MaskedFourier(mask=x.operator.mask, maps=simulate_maps(3, (SIDE, SIDE)))
+    drawn = []
+    for unit in (0.1, 1.0, 10.0):
+        operator = Scaled(plain, unit)
+        y = replace(x, inputs=operator.forward(x.truth), operator=operator)
+        within = kind(operator=operator, contrast=0.3, pixels=5, kernel=True, visible=visible)
+        p = within.sample(y, generators(y))
+        hidden, shown = within.draw(y, p), replace(within, kernel=False).draw(y, p)
+        top = operator_norm(operator)
+        seen, full = (operator.forward(d).flatten(1).norm(dim=1) for d in (hidden, shown))
+        assert bool((seen <= 1.05 * (visible * full + 0.0015 * top * shown.flatten(1).norm(dim=1))).all())
+        drawn.append(hidden)
+    assert torch.allclose(drawn[0], drawn[1], atol=2e-3) and torch.allclose(drawn[2], drawn[1], atol=2e-3)
+    assert bool((drawn[1].flatten(1).norm(dim=1) > 0.1).all())
+
+
+def test_kernel_details_hide_from_coils_and_in_any_unit():
+    hides_in_any_operator(Details, 0.1)
+
+
+def test_a_detail_hidden_by_the_adjoint_alone_is_caught():
+    class ByAdjoint(Details):
+        def draw(self, x, p):
+            plain = replace(self, kernel=False)
+            if not self.kernel:
+                return super().draw(x, p)
+            d = Details.draw(plain, x, p)
+            return d - (1 - self.visible) * self.operator.adjoint(self.operator.forward(d))
+
+    with pytest.raises(AssertionError):
+        hides_in_any_operator(ByAdjoint, 0.1)
 
 
 @pytest.mark.parametrize("image", ["dark", "speck", "one pixel"])

@@ -16,6 +16,7 @@ from assay.searches.gradient_ascent import gradient_ascent
 from assay.searches.penalised_ascent import penalised_ascent, penalised_search
 from assay.searches.power_iteration import lanczos, linearised, power_iteration
 from assay.searches.random_search import random_search, random_walk
+from assay.searches.result import Best, Score
 
 ASCENTS = {
     "momentum": lambda f, s, **k: gradient_ascent(f, s, steps=40, restarts=2, **k),
@@ -121,6 +122,41 @@ def test_a_flat_objective_is_said_to_be_flat():
     x, ball = oracles.unit_ball(3)
     found = gradient_ascent(lambda p: (p * 0).sum(1) + 1, ball, x=x, generators=oracles.streams(), steps=3)
     assert found.stop == (Stop.ZERO_GRADIENT,)
+
+
+def watched(*runs: list[float]) -> tuple[Stop, float]:
+    best = Best(torch.zeros(1, 1))
+    for run in runs:
+        best.begin()
+        for value in run:
+            best.see(torch.tensor([[value]]), torch.tensor([value]))
+    found = best.result()
+    return found.stop[0], float(found.parameters)
+
+
+@pytest.mark.parametrize(("runs", "stop"), [
+    ([[1, 2, 3, 4, 5]], Stop.BUDGET),                                   # still growing
+    ([[1, 4, 5, 5, 5, 5]], Stop.CONVERGED),
+    ([[1, 2, 3, 4, 5], [1, 1, 1, 1, 1]], Stop.BUDGET),                  # a second run that is no better says nothing
+    ([[1, 1, 1, 1, 1], [1, 2, 3, 4, 5]], Stop.BUDGET),
+    ([[1, 2, 3, 4, 5], [6, 6, 6, 6, 6]], Stop.CONVERGED),
+    ([[1, 1, 1, 1, 1], [6, 6]], Stop.BUDGET),                           # the better run is too short to tell
+    ([[6, 6, 6, 6, 6], [1, 2]], Stop.CONVERGED),
+])
+def test_a_search_has_converged_when_the_run_that_found_the_best_has(runs, stop):
+    assert watched(*runs) == (stop, max(max(run) for run in runs))
+
+
+def test_the_worst_is_kept_by_the_harm_not_by_what_is_climbed():
+    """Climbing p₀ passes the place where the harm 1 − |p₀ − ½| is greatest, and ends at 1 with half the harm."""
+    x, ball = oracles.unit_ball(2)
+
+    def objective(p: Tensor) -> Score:
+        return Score(1 - (p[:, 0] - 0.5).abs(), p[:, 0])
+
+    found = gradient_ascent(objective, ball, x=x, generators=oracles.streams(), steps=30)
+    assert float(found.value) == float(objective(found.parameters).harm) > 0.6
+    assert float(found.parameters[0, 0]) < 0.99
 
 
 def test_a_non_finite_objective_is_said_to_be_so_and_keeps_what_was_finite():

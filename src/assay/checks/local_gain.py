@@ -7,6 +7,7 @@ from torch import Tensor
 
 from assay.arrays import per_example
 from assay.checks.check import Bench, Check, UnitResult, key, method
+from assay.metrics.stability import input_unit
 from assay.numerics.norms import norm
 from assay.perturbations.protocol import Examples, stream
 from assay.records import Finding, Flag, Stop
@@ -18,25 +19,27 @@ from assay.systems.metered import Metered
 def local_gain(check: Check, system: str, bench: Bench, x: Examples) -> UnitResult:
     """`worst` = ‖J v‖ at the v that Lanczos found, `average` = ‖J v‖ over random unit v; the other systems at v.
 
-    A lower bound of the local Lipschitz constant, and the worst linear prediction for tiny changes; infinite precision
-    is not needed, since J is exact by automatic differentiation. Exact (to the residual) for linear systems.
+    All times ‖A‖, so that the unit of the data does not matter. A lower bound of the local Lipschitz constant, and the
+    worst linear prediction for tiny changes; infinite precision is not needed, since J is exact by automatic
+    differentiation. Exact (to the residual) for linear systems.
     """
     start = torch.stack([torch.randn(x.inputs.shape[1:], dtype=x.inputs.dtype,
                                      generator=stream(bench.seed, check.id, sample)) for sample in x.ids])
     apply, adjoint = linearised(bench.systems[system], x.inputs)
+    unit = input_unit(x)
     iterations = int(check.search.get("iterations", 15))
     found = lanczos(apply, adjoint, start, iterations=iterations)
     generators = [stream(bench.seed, check.id, sample, "control") for sample in x.ids]
     random = []
     for _ in range(check.controls):
         v = torch.stack([torch.randn(x.inputs.shape[1:], dtype=x.inputs.dtype, generator=g) for g in generators])
-        random.append(norm(apply(v)) / norm(v))
+        random.append(unit * norm(apply(v)) / norm(v))
     stack = torch.stack(random) if random else torch.zeros(0, len(x))
-    rows = [_row(check, system, system, bench, sample, float(found.value[i]), stack[:, i], found.forward,
+    rows = [_row(check, system, system, bench, sample, unit * float(found.value[i]), stack[:, i], found.forward,
                  found.backward, float(found.residual[i])) for i, sample in enumerate(x.ids)]
     for name, other in bench.systems.items():
         if name != system:
-            gains = _gain_along(other, x.inputs, found.vector)
+            gains = unit * _gain_along(other, x.inputs, found.vector)
             rows += [_row(check, name, system, bench, sample, float(gains[i]), torch.zeros(0), 1, 1, None)
                      for i, sample in enumerate(x.ids)]
     witnesses = {key(system, sample, None): found.vector[i].clone() for i, sample in enumerate(x.ids)}

@@ -13,7 +13,7 @@ from assay.arrays import InputError, per_example
 from assay.checks.check import Bench, Check, UnitResult, key, method
 from assay.metrics import protocol as metrics
 from assay.metrics.protocol import Metric, Response
-from assay.metrics.stability import gain
+from assay.metrics.stability import GAIN
 from assay.perturbations import registry
 from assay.perturbations.protocol import Examples, PerturbationSet, stream
 from assay.records import Access, Finding, Flag, Stop
@@ -21,9 +21,11 @@ from assay.searches.gradient_ascent import gradient_ascent
 from assay.searches.hill_climb import hill_climb
 from assay.searches.penalised_ascent import penalised_search
 from assay.searches.random_search import random_search, random_walk
-from assay.searches.result import Objective, SearchResult
+from assay.searches.result import Objective, Score, SearchResult
 from assay.solvers.result import Iterative
 from assay.systems.metered import Metered
+
+GRADIENT_SEARCHES = ("gradient", "penalised")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,43 +57,67 @@ class Rung:
 
 @method("worst-case")
 def worst_case(check: Check, system: str, bench: Bench, x: Examples) -> UnitResult:
-    """Search every level downwards with warm starts, carry finds upwards, then measure against controls."""
+    """Search every level downwards with warm starts, then carry finds upwards and measure each level against controls."""
     target = bench.systems[system]
     with torch.no_grad():
         normal = target(x.inputs)
     rungs = climb_ladder(check, system, bench, x, normal)
-    _carry_up(rungs)
-    for rung in rungs:
+    for i, rung in reversed(list(enumerate(rungs))):            # upwards: what is found below is a find above
+        if i + 1 < len(rungs):
+            _carry_up(rungs[i + 1], rung)
         _adopt_controls(check, target, bench, x, rung, normal)
     return report(check, system, bench, x, normal, rungs)
 
 
 def climb_ladder(check: Check, system: str, bench: Bench, x: Examples, normal: Tensor) -> list[Rung]:
-    """The rungs from the greatest level to the least; each starts from the worst of the one above."""
+    """The rungs from the greatest level to the least; each starts from the worst of the one above.
+
+    A system that gives no gradients also starts from the worst cases of those that do.
+    """
     metric, target = metrics.find(check.metric), bench.systems[system]
+    borrowed = _ladders_of_others(check, system, bench, x) if _blind(check, target) else []
     rungs: list[Rung] = []
     for level in sorted(check.levels, reverse=True):
         within = registry.build(check.perturbation, level, x)
-        objective = _objective(metric, target, within, x, normal, search=True)
+        objective = _objective(metric, target, within, x, normal)
         generators = [stream(bench.seed, check.id, level, sample) for sample in x.ids]
         warm = [rungs[-1].parameters] if rungs else []
+        warm += [ladder[len(rungs)].parameters for ladder in borrowed]
         found, flags = _search(check, target, objective, within, x, generators, warm)
-        harm = found.value
-        if metric.surrogate is not None:            # the search climbed another number than the one that is judged
-            with torch.no_grad():
-                harm = _objective(metric, target, within, x, normal)(found.parameters).double()
-        rungs.append(Rung(level=level, within=within, parameters=found.parameters, harm=harm, stop=list(found.stop),
-                          flags=flags, forward=found.forward + 1, backward=found.backward))
+        rungs.append(Rung(level=level, within=within, parameters=found.parameters, harm=found.value,
+                          stop=list(found.stop), flags=flags, forward=found.forward + 1, backward=found.backward))
     return rungs
 
 
-def _objective(metric: Metric, target: Metered, within: PerturbationSet, x: Examples, normal: Tensor, *,
-               search: bool = False) -> Objective:
-    harm = metric.search_harm if search else metric.harm
+def _blind(check: Check, target: Metered) -> bool:
+    """Whether the check asks for a gradient search of a system that gives no gradients."""
+    return check.search.get("kind") in GRADIENT_SEARCHES and target.access < Access.GRADIENT
 
-    def objective(p: Tensor) -> Tensor:
+
+def _ladders_of_others(check: Check, system: str, bench: Bench, x: Examples) -> list[list[Rung]]:
+    """The ladders of the systems that do give gradients; one that raises on a single sample lends nothing."""
+    ladders = []
+    for name, other in bench.systems.items():
+        if name == system or other.access < Access.GRADIENT:
+            continue
+        try:
+            with torch.no_grad():
+                normal = other(x.inputs)
+            ladders.append(climb_ladder(check, name, bench, x, normal))
+        except (MemoryError, OSError):
+            raise
+        except Exception:
+            if len(x) > 1:
+                raise                       # `run_check` tries each sample alone
+    return ladders
+
+
+def _objective(metric: Metric, target: Metered, within: PerturbationSet, x: Examples, normal: Tensor) -> Objective:
+    def objective(p: Tensor) -> Tensor | Score:
         changed = within.apply(x, p)
-        return harm(Response(output=target(changed.inputs), changed=changed, normal=normal, original=x))
+        response = Response(output=target(changed.inputs), changed=changed, normal=normal, original=x)
+        harm = metric.harm(response)
+        return harm if metric.surrogate is None else Score(harm, metric.climbed(response))
 
     return objective
 
@@ -105,12 +131,12 @@ def _search(check: Check, target: Metered, objective: Objective, within: Any, x:
         return _flagged(hill_climb(objective, within, x=x, generators=generators, **spec))
     if kind == "random":
         return _flagged(random_search(objective, within, x=x, generators=generators, **spec))
-    if kind not in ("gradient", "penalised"):
+    if kind not in GRADIENT_SEARCHES:
         raise InputError(f"check {check.id!r}: unknown search {kind!r}; known: gradient, penalised, places, random")
     query = int(spec.pop("query", 0))
-    if target.access < Access.GRADIENT:
+    if _blind(check, target):
         draws = max(query, 2 * int(spec["steps"]))
-        found, flags = _flagged(random_walk(objective, within, x=x, generators=generators, draws=draws))
+        found, flags = _flagged(random_walk(objective, within, x=x, generators=generators, draws=draws, starts=warm))
         return found, [[*raised, Flag(id="query-only", detail=f"{draws} queries")] for raised in flags]
     if kind == "penalised":
         found = penalised_search(objective, within, x=x, generators=generators, **spec)
@@ -142,14 +168,13 @@ def _with_query_only(found: SearchResult, query: int, objective: Objective, with
                         forward=found.forward + blind.forward, backward=found.backward, history=found.history), flags
 
 
-def _carry_up(rungs: list[Rung]) -> None:
+def _carry_up(below: Rung, above: Rung) -> None:
     """A member of a smaller ball is a member of the larger: a worse find below is also a find above."""
-    for above, below in zip(reversed(rungs[:-1]), reversed(rungs[1:]), strict=True):
-        if not isinstance(above.within, registry.NESTED):
-            continue
-        better = below.harm > above.harm
-        above.parameters = torch.where(per_example(better, above.parameters), below.parameters, above.parameters)
-        above.harm = torch.where(better, below.harm, above.harm)
+    if not isinstance(above.within, registry.NESTED):
+        return
+    better = below.harm > above.harm
+    above.parameters = torch.where(per_example(better, above.parameters), below.parameters, above.parameters)
+    above.harm = torch.where(better, below.harm, above.harm)
 
 
 def report(check: Check, system: str, bench: Bench, x: Examples, normal: Tensor, rungs: list[Rung], *,
@@ -201,7 +226,7 @@ def rows(check: Check, system: str, bench: Bench, x: Examples, rung: Rung, own: 
     size = rung.within.size(x, rung.parameters)
     base = _normal_value(metric, own, x)
     worst = metric.compute(own)
-    own_gain = gain(own.output, own.normal, own.changed.inputs, x.inputs)
+    own_gain = GAIN.compute(own)
     controls = rung.controls or draw_controls(check, target, bench, x, rung, own.normal)
     draws, gains = controls.values, controls.gains
     unconverged = _unconverged(target, own.changed.inputs)
@@ -235,7 +260,7 @@ def transfer_rows(check: Check, name: str, origin: str, bench: Bench, x: Example
     metric = metrics.find(check.metric)
     base = _normal_value(metric, theirs, x)
     worst, size = metric.compute(theirs), rung.within.size(x, rung.parameters)
-    moved = gain(theirs.output, theirs.normal, theirs.changed.inputs, x.inputs)
+    moved = GAIN.compute(theirs)
     values = {m: metrics.find(m).compute(theirs) for m in check.extra_metrics}
     return [Finding(
         check=check.id, system=name, role=bench.roles[name], sample=sample, origin=origin,
@@ -260,7 +285,7 @@ def draw_controls(check: Check, target: Metered, bench: Bench, x: Examples, rung
             changed = rung.within.apply(x, p)
             response = Response(output=target(changed.inputs), changed=changed, normal=normal, original=x)
             values.append(metric.compute(response))
-            gains.append(gain(response.output, normal, changed.inputs, x.inputs))
+            gains.append(GAIN.compute(response))
             sizes.append(rung.within.size(x, p))
             for m, seen in extras.items():
                 seen.append(metrics.find(m).compute(response))
@@ -281,7 +306,7 @@ def _adopt_controls(check: Check, target: Metered, bench: Bench, x: Examples, ru
         return
     rung.parameters = torch.where(per_example(better, rung.parameters), rung.controls.worst, rung.parameters)
     rung.harm = torch.maximum(rung.harm, rung.controls.harm)
-    if check.search.get("kind") in ("gradient", "penalised"):
+    if check.search.get("kind") in GRADIENT_SEARCHES:
         for i in better.nonzero().flatten().tolist():
             rung.flags[i].append(Flag(id="worst-below-control"))
 

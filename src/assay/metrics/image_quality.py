@@ -82,21 +82,15 @@ def detail_lost(response: Response) -> PerExample:
 
     The matched-filter estimate of the detail's contrast in the change of the image, as a share of the true contrast.
     """
-    detail = _detail(response).flatten(1)
+    detail = response.detail.flatten(1)
     change = (response.output - response.normal).flatten(1)
     kept = (change.conj() * detail).sum(1).real / detail.abs().square().sum(1).clamp_min(1e-38)
     return 1 - kept
 
 
-def _detail(response: Response) -> Tensor:
-    if response.changed.truth is None or response.original.truth is None:
-        raise InputError("this metric needs the true image, and these samples have none")
-    return response.changed.truth - response.original.truth
-
-
 def change_elsewhere(response: Response) -> PerExample:
     """‖(f(y′) − f(y)) outside the detail‖₂ / ‖d‖₂: what appeared where nothing was added."""
-    detail = _detail(response)
+    detail = response.detail
     outside = detail.abs() <= 0.05 * detail.abs().flatten(1).amax(1)[:, None, None]
     return norm((response.output - response.normal) * outside) / norm(detail).clamp_min(1e-38)
 

@@ -26,6 +26,13 @@ class Response:
         """What a faithful system returns; without ground truth, the system's own normal output stands in."""
         return self.normal if self.changed.truth is None else self.changed.truth
 
+    @property
+    def detail(self) -> Tensor:
+        """What was added to the true image."""
+        if self.changed.truth is None or self.original.truth is None:
+            raise InputError("this metric needs the true image, and these samples have none")
+        return self.changed.truth - self.original.truth
+
 
 @dataclass(frozen=True, kw_only=True)
 class Metric:
@@ -54,7 +61,8 @@ class Metric:
     def harm(self, response: Response) -> PerExample:
         return self.sign * self.compute(response)
 
-    def search_harm(self, response: Response) -> PerExample:
+    def climbed(self, response: Response) -> PerExample:
+        """What a gradient search ascends: the harm, or its smoother stand-in."""
         return self.harm(response) if self.surrogate is None else self.surrogate(response)
 
 

@@ -20,7 +20,8 @@ METRICS = {
     "detail-lost": ("Detail lost", "share of the detail's contrast"),
     "change-elsewhere": ("Change outside the detail", "share of the detail's norm"),
     "gain": ("Magnification of a change", "output change per input change"),
-    "lipschitz-bound": ("Lipschitz constant forced by two recovered images", "output per input change"),
+    "lipschitz-bound": ("Lipschitz constant forced by a recovered detail", "output per input change"),
+    "lipschitz-ceiling": ("The same for a system that shows the detail in full", "output per input change"),
 }
 
 # What each flag means and what to do, in one sentence; docs/flags.md says more.

@@ -11,7 +11,7 @@ from torch import Tensor
 from assay.arrays import InputError, per_example
 from assay.numerics.norms import norm
 from assay.perturbations.protocol import ConvexSet, Examples
-from assay.searches.result import Best, Objective, SearchResult
+from assay.searches.result import Best, Objective, SearchResult, score
 
 Optimiser = Literal["momentum", "adam"]
 LONGEST, SHORTEST, MOMENTUM = 2.0, 0.1, 0.5
@@ -31,7 +31,8 @@ def gradient_ascent(objective: Objective, within: ConvexSet, *, x: Examples, gen
     coordinate the projected iteration has another fixed point: for a linear objective ⟨w, p⟩ it ends at the sign of w
     instead of w/‖w‖, a fifth below the maximum in twelve dimensions. Each restart begins at a random member at up to
     three times the radius, projected; `starts` (warm starts) come first, and the centre is never a start: the error
-    may be stationary there. Returns the best member over all runs, per example; `steps` counts gradients per run.
+    may be stationary there. Returns the member of greatest harm over all runs, per example (the objective may name a
+    smoother number to climb); `steps` counts gradients per run.
 
     >>> from assay.perturbations.balls import Ball, InputBall
     >>> from assay.perturbations.protocol import stream
@@ -47,6 +48,7 @@ def gradient_ascent(objective: Objective, within: ConvexSet, *, x: Examples, gen
     begin += [within.project(x, _far_start(within, x, generators)) for _ in range(restarts)]
     best = Best(within.zero(x))
     for start in begin:
+        best.begin()
         _climb(objective, within, x, start, steps, optimiser, best)
     return best.result()
 
@@ -65,7 +67,7 @@ def _climb(objective: Objective, within: ConvexSet, x: Examples, start: Tensor, 
     for step in range(steps):
         p = p.detach().requires_grad_(True)
         value = objective(p)
-        (gradient,) = torch.autograd.grad(value.sum(), p)
+        (gradient,) = torch.autograd.grad(score(value).climbed.sum(), p)
         best.see(p, value)
         best.backward += 1
         flat = gradient.abs().flatten(1).amax(1) == 0

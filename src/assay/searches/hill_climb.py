@@ -24,7 +24,8 @@ def hill_climb(objective: Objective, within: Neighbourly, *, x: Examples, genera
                draws: int, distances: Sequence[float] = DISTANCES) -> SearchResult:
     """The worst of `draws` random members, improved by neighbours at shrinking distances.
 
-    Pattern search: Hooke and Jeeves, J. ACM 8 (1961). One sweep of all neighbours per distance.
+    Pattern search: Hooke and Jeeves, J. ACM 8 (1961). One sweep of all neighbours per distance; converged where the
+    last sweep found no worse one.
     """
     best = Best(within.zero(x))
     with torch.no_grad():
@@ -32,6 +33,7 @@ def hill_climb(objective: Objective, within: Neighbourly, *, x: Examples, genera
             p = within.sample(x, generators)
             best.see(p, objective(p))
         for distance in distances:
-            for p in within.neighbours(x, best.parameters, distance):
-                best.see(p, objective(p))
-    return best.result(window=max(1, len(best.history) // 4))
+            moves = within.neighbours(x, best.parameters, distance)
+            for p in moves:
+                best.see(p, objective(p), window=len(moves))
+    return best.result()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,7 +10,9 @@ from torch import Tensor
 
 from assay.arrays import PerExample
 from assay.perturbations.protocol import ConvexSet, Examples
-from assay.searches.result import Best, Objective, SearchResult
+from assay.searches.result import Best, Objective, SearchResult, score
+
+Smooth = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +25,7 @@ class Stopped:
     value: PerExample
 
 
-def penalised_ascent(objective: Objective, start: Tensor, *, penalty: float, rate: float, momentum: float = 0.9,
+def penalised_ascent(objective: Smooth, start: Tensor, *, penalty: float, rate: float, momentum: float = 0.9,
                      stops: Sequence[int]) -> list[Stopped]:
     """Heavy ball on Q(r) = objective(r) − (λ/2)‖r‖²: v ← μ v + η ∇Q(r), r ← r + v, without projection.
 
@@ -44,7 +46,7 @@ def penalised_ascent(objective: Objective, start: Tensor, *, penalty: float, rat
     return found
 
 
-def _iterates(objective: Objective, r: Tensor, penalty: float, rate: float, momentum: float, steps: int) -> Iterator[Tensor]:
+def _iterates(objective: Smooth, r: Tensor, penalty: float, rate: float, momentum: float, steps: int) -> Iterator[Tensor]:
     velocity = torch.zeros_like(r)
     for _ in range(steps):
         r = r.detach().requires_grad_(True)
@@ -65,7 +67,7 @@ def penalised_search(objective: Objective, within: ConvexSet, *, x: Examples, ge
     best = Best(within.zero(x))
     zero = within.zero(x)
     begin = start * torch.stack([torch.rand(zero.shape[1:], generator=g) for g in generators]).to(zero.dtype)
-    for r in _iterates(lambda p: objective(p).square() / 2, begin, penalty, rate, momentum, steps):
+    for r in _iterates(lambda p: score(objective(p)).climbed.square() / 2, begin, penalty, rate, momentum, steps):
         best.backward += 1
         with torch.no_grad():
             p = within.project(x, r)
