@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-import torch
+from collections.abc import Sequence
+from dataclasses import replace
 
-from assay.arrays import InputError
+import torch
+from torch import Tensor
+
+from assay.arrays import InputError, per_example
 from assay.checks.check import Bench, Check, UnitResult, key, method
 from assay.metrics import protocol as metrics
 from assay.metrics.protocol import Response
+from assay.numerics.norms import norm
 from assay.operators.fourier import MaskedFourier
 from assay.operators.subsampling import nested_masks
 from assay.perturbations.protocol import Examples, stream
@@ -19,8 +24,10 @@ from assay.systems.protocol import SystemFamily
 def sampling(check: Check, system: str, bench: Bench, x: Examples) -> UnitResult:
     """One row per sampled fraction: `worst` with the audit's mask grown or shrunk, `average` with unrelated masks.
 
-    The grown masks contain the audited mask, the shrunk ones are contained in it. `normal` is the value at the audited
-    fraction. Source: Antun, Renna, Poon, Adcock and Hansen, PNAS 117 (2020), "stability test with respect to subsampling".
+    The grown masks contain the audited mask, the shrunk ones are contained in it, and the noise of each coefficient stays
+    the same: that of the data where they were measured, new noise of the same power elsewhere, so that nothing but the
+    mask changes. `normal` is the value at the audited mask. Source: Antun, Renna, Poon, Adcock and Hansen, PNAS 117
+    (2020), "stability test with respect to subsampling".
     """
     family, operator = bench.families[system], x.operator
     if not isinstance(family, SystemFamily) or family.one_operator:
@@ -31,13 +38,15 @@ def sampling(check: Check, system: str, bench: Bench, x: Examples) -> UnitResult
     masks = nested_masks(operator.mask, check.levels, axis=check.perturbation.get("axis"),
                          generator=stream(bench.seed, check.id))
     with torch.no_grad():
+        everything = _full_data(operator, x, [stream(bench.seed, check.id, "noise", sample) for sample in x.ids])
         normal = bench.systems[system](x.inputs)
         base = metric.compute(Response(output=normal, changed=x, normal=normal, original=x))
         found: list[Finding] = []
         exhibits = {}
         for level, mask in zip(check.levels, masks, strict=True):
-            output, values = _at(mask, family, operator, x, metric)
-            others = [_at(other, family, operator, x, metric)[1] for other in _unrelated(check, bench, operator, level)]
+            output, values = _at(mask, everything, family, operator, x, metric)
+            others = [_at(other, everything, family, operator, x, metric)[1]
+                      for other in _unrelated(check, bench, operator, level)]
             stack = torch.stack(others) if others else torch.zeros(0, len(x))
             for i, sample in enumerate(x.ids):
                 found.append(Finding(
@@ -55,16 +64,27 @@ def sampling(check: Check, system: str, bench: Bench, x: Examples) -> UnitResult
     return UnitResult(findings=tuple(found), exhibits=exhibits)
 
 
-def _at(mask: torch.Tensor, family: SystemFamily, operator: MaskedFourier, x: Examples,
-        metric: metrics.Metric) -> tuple[torch.Tensor, torch.Tensor]:
-    """Output and metric with the truth measured through another mask, without noise."""
-    other = MaskedFourier(mask=mask, centred=operator.centred, maps=operator.maps)
-    changed = x.changed(inputs=other.forward(x.truth), truth=x.truth, operator=other)  # type: ignore[arg-type]
+def _full_data(operator: MaskedFourier, x: Examples, generators: Sequence[torch.Generator]) -> Tensor:
+    """What a full measurement would have given: (batch, [coils,] height · width); the audited data are part of it."""
+    truth: Tensor = x.truth  # type: ignore[assignment]
+    full = replace(operator, mask=torch.ones_like(operator.mask)).forward(truth)
+    noise = x.inputs - operator.forward(truth)
+    power = norm(noise) / noise[0].numel() ** 0.5
+    drawn = torch.stack([torch.randn(full.shape[1:], dtype=full.dtype, generator=g) for g in generators])
+    return torch.where(operator.mask.flatten(), operator.embed(x.inputs).flatten(-2),
+                       full + per_example(power, full) * drawn)
+
+
+def _at(mask: Tensor, everything: Tensor, family: SystemFamily, operator: MaskedFourier, x: Examples,
+        metric: metrics.Metric) -> tuple[Tensor, Tensor]:
+    """Output and metric with the full data seen through another mask."""
+    other = replace(operator, mask=mask)
+    changed = x.changed(inputs=everything[..., mask.flatten()], truth=x.truth, operator=other)
     output = family.bind(other)(changed.inputs)
     return output, metric.compute(Response(output=output, changed=changed, normal=output, original=changed))
 
 
-def _unrelated(check: Check, bench: Bench, operator: MaskedFourier, level: float) -> list[torch.Tensor]:
+def _unrelated(check: Check, bench: Bench, operator: MaskedFourier, level: float) -> list[Tensor]:
     """`controls` masks of the same fraction and kind that are not nested in the audited one."""
     return [nested_masks(operator.mask, (level,), axis=check.perturbation.get("axis"), nested=False,
                          generator=stream(bench.seed, check.id, level, draw))[0] for draw in range(check.controls)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from assay.arrays import per_example
 from assay.checks.check import Bench, Check, UnitResult, method
 from assay.checks.worst_case import Rung, climb_ladder, report
 from assay.perturbations import registry
@@ -16,8 +17,8 @@ from assay.records import Finding, Stop
 def transfer(check: Check, system: str, bench: Bench, x: Examples) -> UnitResult:
     """Rows with origin_sample ≠ sample: each image under the worst perturbations of the first `sources` images.
 
-    The perturbation is shortened to each image's own ball, so its relative size is never larger. Source: PNAS 2020, SI,
-    and the systems it attacks; a perturbation that works on every image needs no knowledge of the patient.
+    The perturbation is scaled to each image's own ball, so its relative size is the level. Source: PNAS 2020, SI, and the
+    systems it attacks; a perturbation that works on every image needs no knowledge of the patient.
     """
     count = int(check.perturbation.get("sources", 1))
     stored = ("transfer", check.id, system, bench.seed)
@@ -42,7 +43,8 @@ def transfer(check: Check, system: str, bench: Bench, x: Examples) -> UnitResult
         for rung in rungs:
             within = registry.build(check.perturbation, rung.level, targets)
             p = rung.parameters[j: j + 1].expand(len(keep), *rung.parameters.shape[1:])
-            p = within.project(targets, p)  # type: ignore[attr-defined]  # transfer needs a convex set
+            grown = p * per_example(rung.level / within.size(targets, p).clamp_min(1e-38), p)
+            p = within.project(targets, grown)  # type: ignore[attr-defined]  # transfer needs a convex set
             moved.append(Rung(level=rung.level, within=within, parameters=p, harm=torch.zeros(len(keep)),
                               stop=[Stop.BUDGET] * len(keep), flags=[[] for _ in keep], forward=1, backward=0))
         result = report(check, system, bench, targets, normal[keep], moved, origin_samples=(source_id,) * len(keep))
