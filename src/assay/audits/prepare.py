@@ -18,11 +18,10 @@ from assay.operators.fourier import MaskedFourier
 from assay.operators.subsampling import cartesian_lines, variable_density
 from assay.profiles import load as profiles
 from assay.systems import catalogue
-from assay.systems.classical import choose_weight
+from assay.systems.classical import TUNED, choose_weight
 from assay.systems.protocol import SystemFamily
 
-TUNED = ("total-variation", "wavelet", "tikhonov")
-CANDIDATES = (3e-4, 1e-3, 2e-3, 5e-3, 1e-2, 3e-2)
+CANDIDATES = (3e-4, 1e-3, 2e-3, 5e-3, 1e-2, 3e-2)       # in the unit of the method's weight
 MOST_TUNING = 4             # samples set aside to choose regularisation on
 
 
@@ -72,7 +71,7 @@ def session_from(recipe: Mapping[str, Any] | Recipe, *, systems: Mapping[str, ca
     loaded = [made.get(name) or _load(words, name, "audited") for name in words.systems]
     choices: dict[str, Any] = {}
     for name in words.established:
-        system, choice = (made[name], {}) if name in made else _established(words, name, tuning)
+        system, choice = (made[name], {}) if name in made else _established(words, name, audited, tuning)
         loaded.append(system)
         if choice:
             choices[name] = choice
@@ -207,21 +206,31 @@ def _load(words: Recipe, name: str, role: Any, **options: Any) -> catalogue.Load
                           options={**dict(words.options.get(name, {})), **options})
 
 
-def _established(words: Recipe, name: str, tuning: Dataset | None) -> tuple[catalogue.Loaded, dict[str, Any]]:
+def _established(words: Recipe, name: str, audited: Dataset,
+                 tuning: Dataset | None) -> tuple[catalogue.Loaded, dict[str, Any]]:
     """An established method; its weight chosen on the tuning samples unless the user fixed it."""
     fixed = dict(words.options.get(name, {}))
-    if name not in TUNED or "weight" in fixed or tuning is None:
-        reason = ("fixed by the user" if "weight" in fixed
-                  else "no samples with known truth to set aside: the default was used")
-        return _load(words, name, "established"), {"how": reason} if name in TUNED else {}
-    x = tuning.fetch(tuple(range(min(MOST_TUNING, len(tuning.ids)))))
-    family = catalogue.CLASSICAL[name]
+    if name not in TUNED:
+        return _load(words, name, "established"), {}
+    if "weight" in fixed:
+        return _load(words, name, "established"), {"how": "fixed by the user", "weight": fixed["weight"]}
+    family = TUNED[name]
 
     def at(weight: float) -> SystemFamily:
         return family(**{**fixed, "weight": weight})
 
-    weight, table = choose_weight(at, CANDIDATES, tuning.operator, x.truth, x.inputs)  # type: ignore[arg-type]
-    loaded = _load(words, name, "established", weight=weight)
-    return loaded, {"how": "least mean relative error on samples that are not audited", "weight": weight,
-                    "table": table, "samples": list(x.ids), "data": tuning.record.digest}
-
+    source = tuning or audited
+    x = source.fetch(tuple(range(min(MOST_TUNING, len(source.ids)))))
+    usual = family(**fixed)
+    unit = usual.weight_unit(source.operator, x.inputs)
+    if tuning is None or x.truth is None:
+        weight = float(f"{usual.weight * unit:.4g}")
+        return _load(words, name, "established", weight=weight), {
+            "how": "no samples with known truth to set aside: the default was used, in the unit of the data",
+            "weight": weight, "unit": unit}
+    candidates = [float(f"{share * unit:.4g}") for share in CANDIDATES]
+    weight, table = choose_weight(at, candidates, source.operator, x.truth, x.inputs)
+    edge = {"edge": True} if f"{weight:.4g}" in (min(table, key=float), max(table, key=float)) else {}
+    return _load(words, name, "established", weight=weight), {
+        "how": "least mean relative error on samples that are not audited", "weight": weight, "unit": unit,
+        "table": table, "samples": list(x.ids), "data": source.record.digest, **edge}

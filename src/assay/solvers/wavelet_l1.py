@@ -49,7 +49,8 @@ def constrained(y: Tensor, operator: MaskedFourier, wavelet: Wavelet, *, noise: 
                 tolerance: float = 3e-4, penalty: float = 20.0) -> Solution:
     """argmin_x ‖W x‖₁ subject to ‖A x − y‖₂ ≤ η, η = `noise` · ‖y‖, for operators with A Aᴴ = 1.
 
-    Douglas–Rachford splitting, whose image step is the projection x + Aᴴ(P(A x) − A x) onto the tube around the data.
+    Douglas–Rachford splitting with threshold max|Aᴴy| / `penalty`, which no unit of the data changes; its image step is
+    the projection x + Aᴴ(P(A x) − A x) onto the tube around the data.
     Sources: Candès, Romberg and Tao, Commun. Pure Appl. Math. 59 (2006); Combettes and Pesquet, IEEE J. Sel. Top.
     Signal Process. 1 (2007). The image returned lies in the tube up to rounding.
     """
@@ -61,10 +62,12 @@ def constrained(y: Tensor, operator: MaskedFourier, wavelet: Wavelet, *, noise: 
         return x - operator.adjoint(gap * per_example(over, gap))
 
     w = operator.adjoint(y)
+    peak = w.abs().flatten(1).amax(1)
     residual, done, used = torch.full_like(radius, torch.inf), torch.zeros(len(y), dtype=torch.bool), 0
     for used in range(1, iterations + 1):
         x = into_tube(w)
-        sparse = wavelet.adjoint(soft_threshold(wavelet.forward(2 * x - w), 1 / penalty))
+        coefficients = wavelet.forward(2 * x - w)
+        sparse = wavelet.adjoint(soft_threshold(coefficients, per_example(peak / penalty, coefficients)))
         moved = sparse - x
         with torch.no_grad():
             change = norm(moved) / norm(x).clamp_min(1e-30)
