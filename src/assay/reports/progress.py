@@ -26,12 +26,13 @@ def plan_text(header: Mapping[str, Any], plan: Mapping[str, Any], seconds: float
     data, profile = header["data"], header["profile"]
     kind = "simulated measurements" if data["simulated"] else "measured data"
     lines = [f"Audit of {header['name']}: profile {profile['id']} {profile['version']}, budget {profile['budget']}",
-             f"  data     {data['description']} ({counted(data['n'], 'sample')}, {kind})",
+             f"  data     {data['description']} ({counted(data['n'], 'samples')}, {kind})",
              f"  operator {data['operator']}"]
     lines += [f"  {s['role']:11} {s['name']}: {s['description']}" for s in header["systems"]]
     for name, choice in header.get("choices", {}).items():
-        lines.append(f"  chosen   {name}: {choice['how']}" + (f", weight {choice['weight']:g}" if "weight" in choice
-                                                              else ""))
+        weight = f", weight {choice['weight']:g}" if "weight" in choice else ""
+        edge = ", at the end of what was tried" if choice.get("edge") else ""
+        lines.append(f"  chosen   {name}: {choice['how']}{weight}{edge}")
     checks = list(dict.fromkeys(unit["check"] for unit in plan["units"]))
     lines.append(f"  runs     {', '.join(checks)} ({counted(len(plan['units']), 'units')})")
     lines += [f"  not run  {s['check']} on {s['system']}: {s['reason']}" for s in plan["skipped"]]
