@@ -363,9 +363,11 @@ def test_a_forged_worst_case_is_caught_by_replay(copy, factor):
 
 
 @pytest.mark.parametrize("factor", [0.5, 2.0])
-def test_a_forged_normal_value_is_caught_by_replay(copy, factor):
-    """The criterion compares with it: raising it would hide the harm."""
-    assert any("tiny-data, zero-filled" in told for told in failing(verify(rewritten(copy, forge("normal", factor)))))
+@pytest.mark.parametrize("field", ["normal", "average", "gain", "control_gain"])
+def test_a_forged_value_that_the_criterion_compares_with_is_caught_by_replay(copy, field, factor):
+    """Raising what a worst case is compared with would hide the harm."""
+    told = failing(verify(rewritten(copy, forge(field, factor))))
+    assert any("tiny-data, zero-filled" in claim and field in claim for claim in told)
 
 
 def test_one_forged_row_at_a_level_that_is_not_judged_is_caught_when_everything_is_replayed(copy):

@@ -12,8 +12,10 @@ from torch import Tensor
 from assay.audits.prepare import session_from
 from assay.audits.session import Session
 from assay.checks.check import Bench, Check
+from assay.checks.worst_case import Rung, draw_controls
 from assay.metrics import protocol as metrics
 from assay.metrics.protocol import Response
+from assay.metrics.stability import GAIN, input_unit
 from assay.numerics.norms import norm
 from assay.perturbations import registry
 from assay.perturbations.protocol import Examples
@@ -46,7 +48,7 @@ def replay_all(folder: AuditFolder, everything: bool, say: Say) -> None:
     for finding, numbers in replays(folder, session, everything=everything):
         count += 1
         for field, value in numbers.items():
-            recorded = getattr(finding, field)
+            recorded = finding.extra.get(field) if "." in field else getattr(finding, field)
             if recorded is None or not abs(value - recorded) <= TOLERANCE * max(abs(recorded), 1e-6):
                 wrong.append(f"{finding.check}, {finding.system}, {finding.sample}: {field} recorded {recorded}, "
                              f"replayed {value:.6g}")
@@ -111,16 +113,25 @@ def _chosen(findings: list[Finding], judged: Mapping[str, float | None], everyth
 
 
 def _numbers(check: Check, row: Finding, bench: Bench, x: Examples, p: Tensor) -> dict[str, float]:
-    """The row's `worst`, `size` and `normal` at the stored perturbation, by one evaluation of the system each."""
+    """What a verdict rests on, recomputed at the stored perturbation: worst, size, normal, gains, extras and controls.
+
+    The random changes of the same size are drawn again from their seeds, for the rows of a system's own search.
+    """
     target, metric = bench.systems[row.system], metrics.find(check.metric)
     if check.method == "local-gain":
         apply, _ = linearised(target, x.inputs)
-        return {"worst": float(norm(apply(p / norm(p))))}
+        return {"worst": input_unit(x) * float(norm(apply(p / norm(p))))}
     within = registry.build(check.perturbation, row.level or 0.0, x)
     with torch.no_grad():
         changed, normal = within.apply(x, p), _normal(bench, row, x)
         response = Response(output=target(changed.inputs), changed=changed, normal=normal, original=x)
-        found = {"worst": float(metric.compute(response)), "size": float(within.size(x, p))}
+        found = {"worst": float(metric.compute(response)), "size": float(within.size(x, p)),
+                 "gain": float(GAIN.compute(response))}
+        found |= {f"{m}.worst": float(metrics.find(m).compute(response)) for m in check.extra_metrics
+                  if f"{m}.worst" in row.extra}
+        if row.origin == row.system and row.average is not None:
+            controls = draw_controls(check, target, bench, x, Rung.at(row.level or 0.0, within, p), normal)
+            found |= {"average": float(controls.values.mean()), "control_gain": float(controls.gains.mean())}
         if metric.has_normal:
             found["normal"] = float(metric.compute(Response(output=normal, changed=x, normal=normal, original=x)))
         return found

@@ -10,7 +10,7 @@ from assay.checks.check import Bench, Check, UnitResult, method
 from assay.checks.worst_case import Rung, climb_ladder, report
 from assay.perturbations import registry
 from assay.perturbations.protocol import Examples
-from assay.records import Finding, Stop
+from assay.records import Finding
 
 
 @method("transfer")
@@ -45,8 +45,7 @@ def transfer(check: Check, system: str, bench: Bench, x: Examples) -> UnitResult
             p = rung.parameters[j: j + 1].expand(len(keep), *rung.parameters.shape[1:])
             grown = p * per_example(rung.level / within.size(targets, p).clamp_min(1e-38), p)
             p = within.project(targets, grown)  # type: ignore[attr-defined]  # transfer needs a convex set
-            moved.append(Rung(level=rung.level, within=within, parameters=p, harm=torch.zeros(len(keep)),
-                              stop=[Stop.BUDGET] * len(keep), flags=[[] for _ in keep], forward=1, backward=0))
+            moved.append(Rung.at(rung.level, within, p))
         result = report(check, system, bench, targets, normal[keep], moved, origin_samples=(source_id,) * len(keep))
         findings += result.findings
         witnesses |= {f"{k}|{source_id}": v for k, v in result.witnesses.items()}

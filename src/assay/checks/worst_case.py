@@ -54,6 +54,13 @@ class Rung:
     backward: int
     controls: Controls | None = None
 
+    @classmethod
+    def at(cls, level: float, within: PerturbationSet, parameters: Tensor) -> Rung:
+        """A level whose worst member is given, not searched for."""
+        n = len(parameters)
+        return cls(level=level, within=within, parameters=parameters, harm=torch.zeros(n), stop=[Stop.BUDGET] * n,
+                   flags=[[] for _ in range(n)], forward=1, backward=0)
+
 
 @method("worst-case")
 def worst_case(check: Check, system: str, bench: Bench, x: Examples) -> UnitResult:
