@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -12,7 +13,6 @@ from assay.arrays import InputError, per_example
 from assay.checks.check import Bench, Check, UnitResult, key, method
 from assay.metrics import protocol as metrics
 from assay.metrics.protocol import Response
-from assay.numerics.norms import norm
 from assay.operators.fourier import MaskedFourier
 from assay.operators.subsampling import nested_masks
 from assay.perturbations.protocol import Examples, stream
@@ -65,14 +65,18 @@ def sampling(check: Check, system: str, bench: Bench, x: Examples) -> UnitResult
 
 
 def _full_data(operator: MaskedFourier, x: Examples, generators: Sequence[torch.Generator]) -> Tensor:
-    """What a full measurement would have given: (batch, [coils,] height · width); the audited data are part of it."""
+    """What a full measurement would have given: (batch, [coils,] height · width); the audited data are part of it.
+
+    The power of the noise is that of the median coefficient (σ² ln 2 for complex Gaussian noise): what the coil maps do
+    not explain is concentrated at low frequencies, and must not be taken for noise everywhere.
+    """
     truth: Tensor = x.truth  # type: ignore[assignment]
     full = replace(operator, mask=torch.ones_like(operator.mask)).forward(truth)
     noise = x.inputs - operator.forward(truth)
-    power = norm(noise) / noise[0].numel() ** 0.5
+    deviation = (noise.abs().square().flatten(1).median(1).values / math.log(2)).sqrt()
     drawn = torch.stack([torch.randn(full.shape[1:], dtype=full.dtype, generator=g) for g in generators])
     return torch.where(operator.mask.flatten(), operator.embed(x.inputs).flatten(-2),
-                       full + per_example(power, full) * drawn)
+                       full + per_example(deviation, full) * drawn)
 
 
 def _at(mask: Tensor, everything: Tensor, family: SystemFamily, operator: MaskedFourier, x: Examples,
