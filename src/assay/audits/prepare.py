@@ -195,6 +195,8 @@ def operator_for(words: Recipe, source: Source) -> MaskedFourier:
 
 def _measured(words: Recipe, source: Source, operator: MaskedFourier) -> Dataset:
     options = {"data": words.data, **dict(source.options)}
+    if operator.maps is not None:
+        options["coil maps"] = "from the middle of the whole k-space, as a calibration scan would give them"
     if words.kspace:
         return measured(source, operator, truth=not _undersampled(source), options=options)
     return simulate(source, operator, noise=words.noise, seed=words.seed, options=options)
