@@ -12,7 +12,7 @@ from assay.store import AuditFolder
 from assay.verdicts import judge_all
 
 if TYPE_CHECKING:
-    from assay.audits.run import Executor, Watcher
+    from assay.audits.run import Watcher
     from assay.audits.session import Session
     from assay.verification import Claim
 
@@ -86,21 +86,20 @@ class Audit:
 
 def audit(system: Any, data: Any = "bundled:brain", *, profile: str = "research", budget: str = "standard",
           established: Sequence[Any] = ("total-variation",), out: str | Path | None = None, seed: int = 0,
-          processes: int = 1, watch: Watcher | None = None, **options: Any) -> Audit:
+          processes: int = 1, batch: int | None = None, watch: Watcher | None = None, **options: Any) -> Audit:
     """Run a profile on a system and data, write report and label, and return the finished audit.
 
     `system` is a name, `module:factory`, any torch module, a callable, or a system family with `bind(operator)`; `data`
     a path, "bundled:brain", or a data set. Further keywords are those of `assay.audits.prepare.Recipe` (mask,
-    fraction, noise, size, …). Running again with the same arguments and `out` resumes.
+    fraction, noise, size, …). `processes` and `batch` (samples computed at once) change time and memory alone. Running
+    again with the same arguments and `out` resumes.
     """
     from assay.audits import run
-    from assay.audits.executors.processes import Processes
-    from assay.audits.executors.serial import Serial
+    from assay.audits.executors import executor
 
     session = session_for(system, data, profile=profile, budget=budget, established=established, seed=seed, **options)
     folder = Path(out) if out is not None else default_folder(session)
-    executor: Executor = Serial() if processes <= 1 else Processes(processes)
-    run.run_audit(session, folder, executor=executor, watch=watch)
+    run.run_audit(session, folder, executor=executor(processes, batch), watch=watch)
     finished = Audit(folder)
     finished.write()
     return finished

@@ -102,14 +102,15 @@ def _recipe(values: dict[str, Any]) -> Any:
 @recipe_options
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the audit (default runs/DATE-SYSTEM).")
 @click.option("--processes", type=int, default=1, show_default=True, help="Local worker processes.")
+@click.option("--batch", type=int, help="Samples computed at once (default: a whole unit of work); changes memory alone.")
 @click.option("--format", "form", type=FORMATS, default="text", show_default=True)
-def audit(out: Path | None, processes: int, form: str, **values: Any) -> int:
+def audit(out: Path | None, processes: int, batch: int | None, form: str, **values: Any) -> int:
     """Audit SYSTEM on DATA: plan, run (or resume), judge, write report and warning label.
 
     SYSTEM is a built-in name (deep-cascade, deep-cascade-jitter, unet, automap, total-variation, …) or your own
     module:factory. DATA is bundled:brain, or a file or folder of images or k-space.
     """
-    return _run(_recipe(values), out, processes, form)
+    return _run(_recipe(values), out, form, processes, batch)
 
 
 @cli.command()
@@ -120,15 +121,14 @@ def demo(out: Path, processes: int, form: str) -> int:
     """Audit the bundled deep cascade against total variation on sixteen bundled brain slices, in minutes."""
     from assay.audits.prepare import Recipe
 
-    code = _run(Recipe(systems=("deep-cascade",), budget="demo"), out, processes, form)
+    code = _run(Recipe(systems=("deep-cascade",), budget="demo"), out, form, processes)
     click.echo(f"\nLook:   open {out}/report.html\nVerify: assay verify {out}", err=True)
     return 0 if code == EXIT["findings"] else code
 
 
-def _run(recipe: Any, out: Path | None, processes: int, form: str) -> int:
+def _run(recipe: Any, out: Path | None, form: str, processes: int = 1, batch: int | None = None) -> int:
     from assay.api import Audit, default_folder
-    from assay.audits.executors.processes import Processes
-    from assay.audits.executors.serial import Serial
+    from assay.audits.executors import executor
     from assay.audits.plan import forecast, make_plan
     from assay.audits.prepare import session_from
     from assay.audits.run import run_audit
@@ -141,8 +141,7 @@ def _run(recipe: Any, out: Path | None, processes: int, form: str) -> int:
     click.echo(progress.plan_text(session.header(), plan.data(session.data.ids),
                                   forecast(session, plan, session.bench())), err=True)
     with progress.watching(len(plan.units)) as watch:
-        run_audit(session, folder, executor=Serial() if processes <= 1 else Processes(processes), watch=watch,
-                  plan=plan)
+        run_audit(session, folder, executor=executor(processes, batch), watch=watch, plan=plan)
     finished = Audit(folder)
     label = finished.write()
     _print(finished, form)

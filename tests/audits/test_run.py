@@ -24,6 +24,8 @@ from safetensors.numpy import load_file, save_file
 import small_audit
 from assay import cli
 from assay.api import Audit, verify
+from assay.arrays import InputError
+from assay.audits.executors import executor
 from assay.audits.executors.processes import Processes
 from assay.audits.executors.serial import Serial
 from assay.audits.plan import make_plan
@@ -197,10 +199,25 @@ def test_systems_made_in_memory_cannot_be_spread_over_processes(toml, tmp_path):
         run_audit(session, tmp_path, executor=Processes(2))
 
 
-def test_one_sample_or_four_at_a_time_give_equal_findings(toml, finished, tmp_path):
+def test_units_of_one_sample_or_of_four_give_equal_findings(toml, finished, tmp_path):
     one = small_audit.run(toml, tmp_path, shard=1)
     assert one.store.done == (36, 36)
     assert_same_findings(one.store.findings(), finished.store.findings())
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_samples_computed_at_once_change_no_file_of_the_plan_and_no_finding(toml, finished, tmp_path, batch):
+    run_audit(small_audit.session(toml), tmp_path, executor=Serial(batch))
+    one = AuditFolder(tmp_path)
+    assert set(one.manifest) == set(finished.store.manifest)
+    for name in ("audit.json", "plan.json"):
+        assert one.manifest[name] == finished.store.manifest[name]
+    assert_same_findings(one.findings(), finished.store.findings())
+
+
+def test_a_batch_of_none_is_refused():
+    with pytest.raises(InputError, match="at least one process and one sample at once"):
+        executor(1, 0)
 
 
 def main(monkeypatch, *arguments: str) -> int:

@@ -58,11 +58,12 @@ def run_audit(session: Session, path: Path, *, executor: Executor, watch: Watche
     return folder
 
 
-def run_unit(unit: Unit, session: Session, checks: dict[str, Check], bench: Bench, folder: AuditFolder) -> list[Finding]:
-    """One unit from samples to files."""
+def run_unit(unit: Unit, checks: dict[str, Check], bench: Bench, folder: AuditFolder,
+             batch: int | None = None) -> list[Finding]:
+    """One unit from samples to files, computed at most `batch` samples at once."""
     start = time.perf_counter()
     x = bench.fetch(unit.positions)
-    result = run_check(checks[unit.check], unit.system, bench, x)
+    result = run_check(checks[unit.check], unit.system, bench, x, batch=batch)
     folder.write_unit(unit.id, result.findings, _arrays(result.witnesses), _arrays(result.exhibits))
     folder.log(event="unit", unit=unit.id, seconds=round(time.perf_counter() - start, 3))
     return list(result.findings)

@@ -86,8 +86,11 @@ def key(origin: str, sample: str, level: float | None) -> str:
     return f"{origin}|{sample}|{'-' if level is None else format(level, '.6g')}"
 
 
-def run_check(check: Check, system: str, bench: Bench, x: Examples) -> UnitResult:
-    """Run the check's method on a batch; if the system raises, each sample alone, and the failing ones say so."""
+def run_check(check: Check, system: str, bench: Bench, x: Examples, *, batch: int | None = None) -> UnitResult:
+    """Run the check's method on the samples, at most `batch` at once; if the system raises, each sample alone."""
+    if batch is not None and len(x) > batch:
+        parts = [part(x, start, start + batch) for start in range(0, len(x), batch)]
+        return _merge([run_check(check, system, bench, some) for some in parts])
     try:
         return METHODS[check.method](check, system, bench, x)
     except KeyError:
@@ -121,7 +124,12 @@ def _merge(results: list[UnitResult]) -> UnitResult:
     return UnitResult(findings=tuple(f for r in results for f in r.findings), witnesses=witnesses, exhibits=exhibits)
 
 
+def part(x: Examples, start: int, stop: int) -> Examples:
+    """The examples from `start` up to `stop`."""
+    return replace(x, ids=x.ids[start: stop], inputs=x.inputs[start: stop],
+                   truth=None if x.truth is None else x.truth[start: stop])
+
+
 def only(x: Examples, i: int) -> Examples:
     """The i-th example alone, as a batch of one."""
-    return replace(x, ids=(x.ids[i],), inputs=x.inputs[i: i + 1],
-                   truth=None if x.truth is None else x.truth[i: i + 1])
+    return part(x, i, i + 1)

@@ -25,9 +25,10 @@ _WORKER: dict[str, Any] = {}        # what this worker process built at its star
 
 @dataclass(frozen=True)
 class Processes:
-    """`count` worker processes; torch gets an equal share of the cores in each."""
+    """`count` worker processes; torch gets an equal share of the cores in each; at most `batch` samples at once."""
 
     count: int
+    batch: int | None = None
 
     def run(self, session: Session, folder: AuditFolder, units: list[Unit]) -> Iterator[tuple[Unit, list[Finding]]]:
         if session.recipe is None:
@@ -36,7 +37,7 @@ class Processes:
         threads = max(1, (os.cpu_count() or 1) // self.count)
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(self.count, mp_context=context, initializer=_start,
-                                 initargs=(dict(session.recipe), str(folder.path), threads)) as pool:
+                                 initargs=(dict(session.recipe), str(folder.path), threads, self.batch)) as pool:
             waiting = {pool.submit(_work, unit): unit for unit in units}
             try:
                 for finished in as_completed(waiting):
@@ -46,16 +47,15 @@ class Processes:
                 raise
 
 
-def _start(recipe: dict[str, Any], path: str, threads: int) -> None:
+def _start(recipe: dict[str, Any], path: str, threads: int, batch: int | None) -> None:
     from assay.audits.prepare import session_from
 
     torch.set_num_threads(threads)
     session = session_from(recipe)
-    _WORKER.update(session=session, checks=session.checks(), bench=session.bench(), folder=AuditFolder(Path(path)))
+    _WORKER.update(checks=session.checks(), bench=session.bench(), folder=AuditFolder(Path(path)), batch=batch)
 
 
 def _work(unit: Unit) -> list[Finding]:
-    session: Session = _WORKER["session"]
     checks: dict[str, Check] = _WORKER["checks"]
     bench: Bench = _WORKER["bench"]
-    return run_unit(unit, session, checks, bench, _WORKER["folder"])
+    return run_unit(unit, checks, bench, _WORKER["folder"], _WORKER["batch"])

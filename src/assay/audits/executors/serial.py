@@ -14,9 +14,11 @@ from assay.store import AuditFolder
 
 @dataclass(frozen=True)
 class Serial:
-    """The default: no second process, all cores to torch."""
+    """The default: no second process, all cores to torch; at most `batch` samples at once (None: a whole unit)."""
+
+    batch: int | None = None
 
     def run(self, session: Session, folder: AuditFolder, units: list[Unit]) -> Iterator[tuple[Unit, list[Finding]]]:
         checks, bench = session.checks(), session.bench()
         for unit in units:
-            yield unit, run_unit(unit, session, checks, bench, folder)
+            yield unit, run_unit(unit, checks, bench, folder, self.batch)
