@@ -1,0 +1,86 @@
+"""DeepFool: steps to the nearest of the linearised boundaries, until the decision changes."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from assay.arrays import InputError
+from assay.numerics.boxes import nearest_on_hyperplane
+from assay.numerics.norms import inner, norm
+from assay.searches.smallest.nearest import Nearest, spread
+from assay.searches.smallest.result import Box, Scores, Smallest
+
+OVERSHOOT = 0.02
+
+
+def deepfool(scores: Scores, x: Tensor, decision: Tensor, *, norm: str = "l2", steps: int = 50,
+             overshoot: float = OVERSHOOT, classes: int | None = None, box: Box | None = None) -> Smallest:
+    """Until the decision flips: r ← r + argmin ‖δ‖ over ⟨w_l, δ⟩ = −f_l, l the class with the smallest such ‖δ‖.
+
+    f_k = s_k − s_decision and w_k = ∇f_k at x + (1 + overshoot) r. ℓ2: δ = |f_l| w_l/‖w_l‖₂²; ℓ∞: δ = |f_l|
+    sign(w_l)/‖w_l‖₁. `scores` are those before softmax; `decision` (batch,) is the class to leave; `classes` how many
+    classes of greatest score take part (None: all up to 50 classes, else 10). As published there is no box: the changed
+    input may leave the range of the data. With `box` = (least, greatest) each δ stays in the box and aims at a point past
+    the linearised boundary, by `overshoot` of its distance from x, so that no step ends short of it by rounding. It is
+    not the smallest flip: see `cascade`. Raises `InputError` for bad arguments. Source: Moosavi-Dezfooli, Fawzi and
+    Frossard, CVPR 2016, algorithm 2 and section 3.3; overshoot inside the loop as in the authors' code.
+
+    >>> found = deepfool(lambda x: torch.cat((0 * x[:, :1], x @ torch.tensor([[3.0], [4.0]]) - 5), 1), torch.zeros(1, 2),
+    ...                  torch.tensor([0]))
+    >>> round(float(found.size), 4), int(found.decision), int(found.backward)
+    (1.02, 1, 1)
+    """
+    if steps < 1 or overshoot < 0:
+        raise InputError(f"need steps ≥ 1 and overshoot ≥ 0, got steps={steps}, overshoot={overshoot}")
+    state = Nearest(scores, x, decision, kind=norm, box=box, classes=classes, stage="deepfool")
+    index = state.open()
+    walk(state, index, torch.zeros_like(state.x[index]), steps=steps, overshoot=overshoot)
+    return state.result()
+
+
+def walk(state: Nearest, index: Tensor, start: Tensor, *, steps: int, overshoot: float = OVERSHOOT) -> Tensor:
+    """DeepFool from x + start on the examples of `index`; returns where each ended (n, …), flipped or not."""
+    beyond = overshoot if state.box is None else 0.0           # with a box, each step already aims past the boundary
+    r, end = start.clone(), start.clone()
+    active = torch.arange(len(index), device=index.device)
+    for step in range(steps):
+        at = index[active]
+        difference, gradient = state.differences(at, (1 + beyond) * r[active], state.rivals[at])
+        move, usable = _step(state, at, r[active], difference, gradient, overshoot)
+        r[active] += move
+        r[active] = state.clip(at, r[active])
+        end[active] = (1 + beyond) * r[active]
+        margin = state.look(at, end[active])
+        moved = norm(move) > torch.finfo(move.dtype).eps * norm(state.x[at])
+        state.stalled[at] = ~moved
+        active = active[(margin <= 0) & torch.isfinite(margin) & usable & moved]
+        if len(active) == 0:
+            break
+    return end
+
+
+def _step(state: Nearest, index: Tensor, r: Tensor, difference: Tensor, gradient: Tensor,
+          overshoot: float) -> tuple[Tensor, Tensor]:
+    """The smallest of the steps to the linearised boundaries, and whether any boundary has a slope."""
+    n, k = difference.shape
+    goal = -difference.double()
+    if state.box is not None:                                  # ⟨w, r + δ⟩ = (1 + overshoot)(⟨w, r⟩ + |f|)
+        along = (gradient.double() * r.double()[:, None]).flatten(2).sum(2)
+        goal = goal + overshoot * torch.where(along + goal > 0, along + goal, goal)
+    low, high = (None if side is None else side[:, None].expand_as(gradient).flatten(0, 1)
+                 for side in state.room(index, r))
+    moves, reachable = nearest_on_hyperplane(gradient.flatten(0, 1), goal.flatten(), low, high, kind=state.kind)
+    usable = gradient.flatten(2).abs().amax(2) > 0
+    cost = norm(moves, state.kind).reshape(n, k).double()
+    far = torch.finfo(torch.float64).max / 4
+    cost = torch.where(reachable.reshape(n, k), cost, far) + torch.where(usable, 0.0, torch.inf)
+    nearest = cost.argmin(1)
+    chosen = moves.unflatten(0, (n, k))[torch.arange(n, device=index.device), nearest]
+    return torch.where(spread(usable.any(1), r) > 0, chosen, 0.0), usable.any(1)
+
+
+def project_onto_boundary(state: Nearest, index: Tensor, r: Tensor, w: Tensor, ahead: float = 0.0) -> Tensor:
+    """argmin ‖r'‖ over ⟨w, r'⟩ = (1 + ahead)⟨w, r⟩ in the box: the point nearest to x of the boundary through r."""
+    goal = (1 + ahead) * inner(w.double(), r.double())
+    return nearest_on_hyperplane(w, goal, *state.room(index), kind=state.kind)[0]
