@@ -66,27 +66,31 @@ def stretched(direction: Batch, cap: Batch, radius: PerExample) -> Batch:
 
     a = `direction` ≥ 0 and cap ≥ 0, both (batch, *shape) and real. Σ min(u a², cap²) is concave, increasing and piecewise
     linear in u = s², so Newton's method from the left never passes the root; each step at least quarters the product of
-    gap and slope, and the capped entries only grow in number, so it ends. In double precision, and free of units.
+    gap and slope, and the capped entries only grow in number, so it ends (in 3 to 9 steps on images). Free of units.
 
     >>> stretched(torch.tensor([[1.0, 1.0]]), torch.tensor([[3.0, 10.0]]), torch.tensor([5.0])).tolist()
     [[3.0, 4.0]]
     """
-    a, c, r = direction.flatten(1).double(), cap.flatten(1).double(), radius.double()
-    top = a.amax(1, keepdim=True)
-    a = a / torch.where(top > 0, top, torch.ones_like(top))
-    c2 = torch.where(a > 0, c / torch.where(r > 0, r, torch.ones_like(r))[:, None], torch.zeros_like(c)).square()
-    a2, capped = a.square(), a == 0
+    a, c, r = direction.flatten(1), cap.flatten(1), radius.to(direction.dtype)[:, None]
+    a = a / _nonzero(a.amax(1, keepdim=True))
+    a2, c2 = a.square(), (c / _nonzero(r)).square().clamp_max(torch.finfo(a.dtype).max)
+    capped = a2 == 0
+    c2 = c2.masked_fill(capped, 0.0)
     while True:
-        room = 1 - torch.where(capped, c2, torch.zeros_like(c2)).sum(1)
-        slope = torch.where(capped, torch.zeros_like(a2), a2).sum(1)
-        u = torch.where(slope > 0, room.clamp_min(0) / slope.clamp_min(1e-300), torch.full_like(slope, torch.inf))
-        reached = capped | (u[:, None] * a2.clamp_min(1e-300) >= c2)
+        room = 1 - c2.masked_fill(~capped, 0.0).sum(1, keepdim=True, dtype=torch.float64)
+        slope = a2.masked_fill(capped, 0.0).sum(1, keepdim=True, dtype=torch.float64)
+        u = torch.where(slope > 0, room.clamp_min(0) / _nonzero(slope), torch.zeros_like(slope))
+        reached = capped | (u.to(a.dtype) * a2 >= c2)
         if bool((reached == capped).all()):
             break
         capped = reached
-    free = u.sqrt()[:, None].nan_to_num(posinf=0.0) * a
-    moduli = torch.where(capped, c2.sqrt(), free) * r[:, None]
-    return moduli.reshape(direction.shape).to(direction.dtype)
+    moduli = torch.where(capped, c.masked_fill(a2 == 0, 0.0), (r * u.sqrt()).to(a.dtype) * a)
+    return torch.where(r > 0, torch.minimum(moduli, c), torch.zeros_like(c)).reshape(direction.shape)
+
+
+def _nonzero(x: Tensor) -> Tensor:
+    """x as a divisor: 1 in place of 0."""
+    return torch.where(x > 0, x, torch.ones_like(x))
 
 
 def project_l2_box(x: Batch, radius: PerExample, low: Batch, high: Batch) -> Batch:
@@ -100,9 +104,11 @@ def project_l2_box(x: Batch, radius: PerExample, low: Batch, high: Batch) -> Bat
     [[3.0, 4.0]]
     """
     clipped = torch.minimum(torch.maximum(x, low), high)
-    cap = torch.where(x >= 0, high, -low)
-    short = stretched(x.abs(), cap, radius) * x.sign()
-    return torch.where(per_example(norm(clipped) <= radius, x), clipped, short)
+    fits = norm(clipped) <= radius
+    if bool(fits.all()):
+        return clipped
+    short = stretched(x.abs(), torch.where(x >= 0, high, -low), radius) * x.sign()
+    return torch.where(per_example(fits, x), clipped, short)
 
 
 def project_linf_box(x: Batch, radius: PerExample, low: Batch, high: Batch) -> Batch:

@@ -69,9 +69,7 @@ class Ball:
     def room(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(low − x, high − x), rounded so that x + p is in the box for every p between them; infinite without a box."""
         low, high = self.box or (-math.inf, math.inf)
-        down, up = low - self.inside(x), high - x
-        return (torch.where(x + down < low, torch.nextafter(down, torch.zeros_like(x)), down),
-                torch.where(x + up > high, torch.nextafter(up, torch.zeros_like(x)), up))
+        return _inward(low - self.inside(x), x, low), _inward(high - x, x, high)
 
     def project(self, x: Tensor, p: Tensor) -> Tensor:
         radius = self.radius * self.scale(x)
@@ -191,6 +189,12 @@ class Through:
 
     def resized(self, radius: float) -> Through:
         return replace(self, ball=replace(self.ball, radius=radius))
+
+
+def _inward(step: Tensor, x: Tensor, edge: float) -> Tensor:
+    """The step from x to the edge, shortened by one rounding where x + step lies beyond it."""
+    beyond = (x + step - edge) * step.sign() > 0
+    return torch.where(beyond, torch.nextafter(step, torch.zeros_like(x)), step) if bool(beyond.any()) else step
 
 
 def _truth(x: Examples) -> Tensor:

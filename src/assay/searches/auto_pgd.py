@@ -11,7 +11,7 @@ from torch import Tensor
 
 from assay.arrays import InputError, MaskPerExample, PerExample, per_example
 from assay.perturbations.protocol import ConvexSet, Examples
-from assay.searches.result import Best, Objective, SearchResult, score
+from assay.searches.result import Best, Objective, Score, SearchResult, score
 
 FIRST_STEP = 2.0                                 # in radii
 MOMENTUM = 0.75                                  # the share of the new step; the rest repeats the last move
@@ -59,10 +59,10 @@ def auto_pgd(objective: Objective, within: ConvexSet, *, x: Examples, generators
     best = Best(within.zero(x))
     for start in begin:
         best.begin()
-        if bool(_finished(best, done).all()):
+        if bool(finished(best, done).all()):
             break
         _Run(objective, within, x, best, done, start).climb(steps, rho)
-    best.settled |= _finished(best, done)
+    best.settled |= finished(best, done)
     return best.result()
 
 
@@ -78,8 +78,14 @@ def checkpoints(steps: int) -> list[int]:
     return sorted({math.ceil(round(share * steps, 9)) for share in shares[1:-1]})
 
 
-def _finished(best: Best, done: Done | None) -> MaskPerExample:
+def finished(best: Best, done: Done | None) -> MaskPerExample:
+    """Which examples need no worse member than the best one so far: none, if nobody said when."""
     return torch.zeros(len(best.value), dtype=torch.bool) if done is None else done(best.value)
+
+
+def height(value: Tensor | Score) -> Tensor:
+    """What is climbed, in double precision; what is not finite is lower than all else."""
+    return score(value).climbed.detach().double().nan_to_num(nan=-torch.inf, posinf=-torch.inf)
 
 
 class _Run:
@@ -98,19 +104,18 @@ class _Run:
         value = self.objective(p)
         climbed = score(value).climbed
         (gradient,) = torch.autograd.grad(climbed.sum(), p)
-        finished = _finished(self.best, self.done)
+        over = finished(self.best, self.done)
         self.best.see(p, value)
         self.best.backward += 1
-        self.best.flat |= (gradient.abs().flatten(1).amax(1) == 0) & ~finished
-        height = climbed.detach().double().nan_to_num(nan=-torch.inf, posinf=-torch.inf)
-        return height, torch.where(torch.isfinite(gradient.abs()), gradient, torch.zeros_like(gradient))
+        self.best.flat |= (gradient.abs().flatten(1).amax(1) == 0) & ~over
+        return height(value), torch.where(torch.isfinite(gradient.abs()), gradient, torch.zeros_like(gradient))
 
     def climb(self, steps: int, rho: float) -> None:
         checks, since = set(checkpoints(steps)), 0
         rises = torch.zeros_like(self.length)
         halved, judged = torch.ones(len(rises), dtype=torch.bool), self.best_value
         for step in range(1, steps + 1):
-            moving = ~_finished(self.best, self.done)
+            moving = ~finished(self.best, self.done)
             if not bool(moving.any()):
                 return
             following = torch.where(per_example(moving, self.point), self._next(first=step == 1), self.point)
