@@ -57,7 +57,7 @@ def transform(images: Images, parameters: Float[Tensor, "batch k"], *, fill: flo
 
 def _bilinear(images: Tensor, row: Tensor, column: Tensor, fill: float) -> Tensor:
     """Values at (row, column), (batch, height, width), in a frame of `fill` that goes on for ever."""
-    batch, channels, height, width = images.shape
+    channels, height, width = images.shape[1:]
     framed = F.pad(images, (1, 1, 1, 1), value=fill).flatten(2)
     top, left = row.detach().floor(), column.detach().floor()
     down, across = (row - top).to(images.dtype), (column - left).to(images.dtype)
@@ -103,7 +103,7 @@ class Affine:
             raise InputError(f"grid: need a count ≥ 1 for each of {len(self.limits)} parameters, got {self.grid}")
 
     @property
-    def limits(self) -> Float[Tensor, "k"]:
+    def limits(self) -> Tensor:
         """The greatest modulus of each parameter: degrees, pixels, pixels, and the change of size if it may change."""
         limits = [self.rotation, self.translation, self.translation] + [self.scale] * (self.scale > 0)
         return torch.tensor(limits, dtype=torch.float64)

@@ -1,0 +1,141 @@
+"""The fifteen common corruptions at five severities, as a finite set: kind and severity are the parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from assay.arrays import InputError, PerExample
+from assay.perturbations import corruption_optics as optics
+from assay.perturbations import corruption_weather as weather
+from assay.perturbations.geometric import check_images
+from assay.perturbations.protocol import Examples, stream
+
+SEVERITIES = 5
+PUBLISHED = "numbers published for 32×32 (CIFAR-10-C)"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Corruption:
+    """One kind: what it does, its setting at severities 1 to 5, and which of its numbers are published."""
+
+    name: str
+    corrupt: optics.Corrupt
+    settings: tuple[Any, ...]
+    provenance: str
+
+    def __post_init__(self) -> None:
+        if len(self.settings) != SEVERITIES:
+            raise InputError(f"{self.name}: need {SEVERITIES} settings, got {len(self.settings)}")
+
+
+def _table() -> tuple[Corruption, ...]:
+    resampled = f"{PUBLISHED}; ours: bilinear sampling of the line instead of ImageMagick's rounding"
+    rows: list[tuple[str, optics.Corrupt, tuple[Any, ...], str]] = [
+        ("gaussian noise", optics.gaussian_noise, (.04, .06, .08, .09, .10), PUBLISHED),
+        ("shot noise", optics.shot_noise, (500, 250, 100, 75, 50), PUBLISHED),
+        ("impulse noise", optics.impulse_noise, (.01, .02, .03, .05, .07), PUBLISHED),
+        ("defocus blur", optics.defocus_blur, ((.3, .4), (.4, .5), (.5, .6), (1, .2), (1.5, .1)), PUBLISHED),
+        ("glass blur", optics.glass_blur, ((.05, 1, 1), (.25, 1, 1), (.4, 1, 1), (.25, 1, 2), (.4, 1, 2)),
+         f"{PUBLISHED}; ours: true swaps, equally likely in all directions"),
+        ("motion blur", optics.motion_blur, ((6, 1), (6, 1.5), (6, 2), (8, 2), (9, 2.5)), resampled),
+        ("zoom blur", optics.zoom_blur, (7, 12, 16, 21, 26),
+         f"{PUBLISHED}, greatest zoom 1.06, 1.11, 1.15, 1.20, 1.25; ours: zoom about the exact centre"),
+        ("snow", weather.snow,
+         ((.1, .2, 1, .6, 8, 3, .95), (.1, .2, 1, .5, 10, 4, .9), (.15, .3, 1.75, .55, 10, 4, .9),
+          (.25, .3, 2.25, .6, 12, 6, .85), (.3, .3, 1.25, .65, 14, 12, .8)), resampled),
+        ("frost", weather.frost, ((1, .2), (1, .3), (.9, .4), (.85, .4), (.75, .45)),
+         f"weights: {PUBLISHED}; ours: generated ice instead of photographs"),
+        ("fog", weather.fog, ((.2, 3), (.5, 3), (.75, 2.5), (1, 2), (1.5, 1.75)),
+         f"{PUBLISHED}; ours: octaves of noise instead of midpoint displacement"),
+        ("brightness", optics.brightness, (.05, .1, .15, .2, .3), PUBLISHED),
+        ("contrast", optics.contrast, (.75, .5, .4, .3, .15), PUBLISHED),
+        ("elastic transform", optics.elastic_transform,
+         ((0, 0, .08), (.05, .2, .07), (.08, .06, .06), (.1, .04, .05), (.1, .03, .03)), PUBLISHED),
+        ("pixelate", optics.pixelate, (.95, .9, .85, .75, .65), PUBLISHED),
+        ("jpeg compression", optics.jpeg_compression, (80, 65, 58, 50, 40), PUBLISHED),
+    ]
+    return tuple(Corruption(name=n, corrupt=f, settings=s, provenance=p) for n, f, s, p in rows)
+
+
+CORRUPTIONS = _table()
+NAMES = tuple(kind.name for kind in CORRUPTIONS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Corruptions:
+    """{(kind, severity)}: p (batch, 2) = (index into `NAMES`, severity 0 … greatest); severity 0 is the input itself.
+
+    Noise is seeded by `seed`, the example's id, the kind and the severity: the same p gives the same image. Hendrycks and
+    Dietterich, "Benchmarking neural network robustness to common corruptions and perturbations" (ICLR 2019), with the
+    severities of their 32×32 files; `CORRUPTIONS[i].provenance` says which numbers are theirs. For other sizes lengths
+    in pixels grow with the shorter side (ours), so on far smaller images the weakest blurs change little or nothing.
+    """
+
+    kinds: tuple[str, ...] = NAMES
+    greatest: int = SEVERITIES
+    seed: int = 0
+    unit: str = "severity of 5"
+
+    def __post_init__(self) -> None:
+        unknown = [kind for kind in self.kinds if kind not in NAMES]
+        if unknown or not self.kinds:
+            raise InputError(f"kinds: unknown or none {unknown}; known: {', '.join(NAMES)}")
+        if not 0 <= self.greatest <= SEVERITIES:
+            raise InputError(f"greatest severity must be 0 … {SEVERITIES}, got {self.greatest}")
+
+    def zero(self, x: Examples) -> Tensor:
+        return torch.tensor([[float(NAMES.index(self.kinds[0])), 0.0]], dtype=torch.float64).repeat(len(x), 1)
+
+    def apply(self, x: Examples, p: Tensor) -> Examples:
+        images = check_images(x.inputs)
+        if bool(((images < 0) | (images > 1)).any()):
+            raise InputError("inputs: corruptions are defined for images in [0, 1]; put the normalisation into the system")
+        corrupted = images.detach().clone()
+        for i, (kind, severity) in enumerate(p.round().long().tolist()):
+            if not (0 <= kind < len(NAMES) and 0 <= severity <= SEVERITIES):
+                raise InputError(f"parameters: need kind 0 … {len(NAMES) - 1} and severity 0 … {SEVERITIES}, got "
+                                 f"{kind} and {severity}")
+            if severity:
+                g = stream("corruption", self.seed, x.ids[i], NAMES[kind], severity)
+                corrupted[i] = corrupt(images[i], NAMES[kind], severity, g)
+        return x.changed(inputs=corrupted, truth=x.truth)
+
+    def sample(self, x: Examples, generators: Sequence[torch.Generator], size: PerExample | None = None) -> Tensor:
+        """A kind and a severity from 1 to the greatest, each equally likely; with a size, of that severity."""
+        draws = []
+        for i, g in enumerate(generators):
+            kind = NAMES.index(self.kinds[int(torch.randint(len(self.kinds), (), generator=g))])
+            drawn = 1 + int(torch.randint(max(1, self.greatest), (), generator=g))
+            wanted = min(drawn, self.greatest) if size is None else round(float(size[i]) * SEVERITIES)
+            draws.append([float(kind), float(wanted)])
+        return torch.tensor(draws, dtype=torch.float64)
+
+    def size(self, x: Examples, p: Tensor) -> PerExample:
+        return p[:, 1].double() / SEVERITIES
+
+    def members(self, x: Examples) -> Iterator[Tensor]:
+        """Every kind at severities 1 to the greatest, (batch, 2) each."""
+        for kind in self.kinds:
+            for severity in range(1, self.greatest + 1):
+                yield torch.tensor([[float(NAMES.index(kind)), float(severity)]], dtype=torch.float64).expand(len(x), -1)
+
+    def resized(self, radius: float) -> Corruptions:
+        return replace(self, greatest=round(radius * SEVERITIES))
+
+
+def corrupt(image: Tensor, name: str, severity: int, generator: torch.Generator) -> Tensor:
+    """One image (channels, height, width) in [0, 1], corrupted; severity 1 to 5.
+
+    >>> corrupt(torch.tensor([[[0.0, 1.0]]]), "contrast", 2, stream(0)).tolist()
+    [[[0.25, 0.75]]]
+    """
+    kind = CORRUPTIONS[NAMES.index(name)]
+    picture = image.detach().cpu().double().numpy()
+    changed = kind.corrupt(picture, kind.settings[severity - 1], generator)
+    return torch.from_numpy(np.clip(changed, 0.0, 1.0)).to(image)
