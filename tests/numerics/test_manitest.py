@@ -67,7 +67,8 @@ def test_a_short_stencil_is_too_long_where_the_way_lies_between_its_steps_and_ne
     """A line at 22.5° to the axes: 8 neighbours overestimate by 1/cos 22.5° = 8 %; the bound says by how much at most."""
     slope = math.tan(math.radians(22.5))
     axis = torch.arange(-12, 13, dtype=torch.float64) / 3
-    lengths = [manitest(beyond(slope, 2.3), BUMP, shifted, [axis, axis], reach=r).distance / (2.3 * SPEED) for r in (1, 2, 3)]
+    lengths = [manitest(beyond(slope, 2.3), BUMP, shifted, [axis, axis], reach=reach).distance / (2.3 * SPEED)
+               for reach in (1, 2, 3)]
     assert lengths[0] >= lengths[1] >= lengths[2] > 0.998
     assert lengths[0] < 1.083 and lengths[1] < 1.028 and lengths[2] < 1.014
 
@@ -146,11 +147,13 @@ def test_way_around_a_hill_is_taken_where_it_is_shorter():
     image = surface(torch.zeros(0), torch.zeros(1, 2, dtype=torch.float64))[0]
     axes = [torch.linspace(-1, 3, 41), torch.linspace(-3, 3, 61)]
     decide_goal = manitest(lambda z: ((z[:, 0] - 2) ** 2 + z[:, 1] ** 2 < 0.02).long(), image, surface, axes)
-    straight = path_length(image, surface, torch.linspace(0, 2, 800, dtype=torch.float64)[:, None] * torch.tensor([1.0, 0.0]))
+    line = torch.linspace(0, 2, 800, dtype=torch.float64)[:, None] * torch.tensor([1.0, 0.0])
+    straight = path_length(image, surface, line)
     assert 1.8 < decide_goal.distance * float(image.norm()) < 6 < float(straight[-1] * image.norm())
 
 
-@pytest.mark.parametrize("axis", [torch.tensor([0.0]), torch.tensor([1.0, 2.0]), torch.tensor([1.0, 0.0]), torch.zeros(2, 2)])
+@pytest.mark.parametrize("axis", [torch.tensor([0.0]), torch.tensor([1.0, 2.0]), torch.tensor([1.0, 0.0]),
+                                  torch.zeros(2, 2)])
 def test_bad_axes_are_refused(axis):
     with pytest.raises(InputError, match="axis 0"):
         manitest(beyond(0, 1), BUMP, shifted, [axis, SHIFTS])

@@ -56,7 +56,8 @@ def test_a_whole_shift_and_back_restores_the_interior_bit_by_bit():
     assert torch.equal(back[:, :, 2:, :-3], x[:, :, 2:, :-3])
 
 
-@pytest.mark.parametrize("p", [(20.0, 1.3, -0.4, 0.0), (-77.0, 0.0, 2.2, 0.15), (90.0, 0.5, 0.0, -0.3), (3.0, 40.0, 0.0, 0.0)])
+@pytest.mark.parametrize("p", [(20.0, 1.3, -0.4, 0.0), (-77.0, 0.0, 2.2, 0.15), (90.0, 0.5, 0.0, -0.3),
+                               (3.0, 40.0, 0.0, 0.0)])
 def test_moved_images_agree_with_an_independent_resampling(p):
     image = examples(batch=1, channels=1).inputs.double()
     ours = transform(image, torch.tensor([p], dtype=torch.float64), fill=0.25)[0, 0].numpy()

@@ -44,8 +44,8 @@ def one_pixel_change(decisions: Int[Tensor, "batch rows columns"], *, shift: tup
 
     decisions[i, r, c] is the decision where image i stands at row r and column c of a larger canvas; the statistic is
     the share of placements with decisions[i, r, c] ≠ decisions[i, r + dr, c + dc] for the `shift` (dr, dc). In [0, 1];
-    the mean over images is the published number. Azulay and Weiss, J. Mach. Learn. Res. 20 (2019), section 2, "P(Top-1
-    change)", with the image on a black canvas; they draw the placement, here all given placements count.
+    the mean over images is the published number. Azulay and Weiss, J. Mach. Learn. Res. 20 (2019), "P(Top-1 change)",
+    with the image on a black canvas; they draw the placement, here all given placements count.
 
     >>> one_pixel_change(torch.tensor([[[0, 1, 1], [0, 0, 0]]])).tolist()
     [0.25]

@@ -51,8 +51,8 @@ def manitest(decide: Decide, image: Float[Tensor, "*shape"], transform: Transfor
     mean of the metric at its ends. So a length is that of an admissible path: an upper bound up to the error of the
     metric, too long by at most 8, 3 and 1 % for reach 1, 2 and 3 in two dimensions of an isotropic metric (13, 5 and
     2 % in three), by more for a skew one; a greater reach tells how much. G comes from differences over ± `step` of the
-    grid's spacing. Every step that crosses into a change is bisected, and the nearest crossing counts: the find is not rounded
-    up to a grid point.
+    grid's spacing. Every step that crosses into a change is bisected and the nearest crossing counts: the find is not
+    rounded up to a grid point.
 
     `grid` holds an increasing axis (at least two values, one of them 0) for each parameter, 0 being the identity. Raises
     `InputError` for other axes, and for an image that is zero.
