@@ -31,7 +31,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from assay.audits.prepare import Recipe, session_from
+from assay.audits.prepare import session_from
+from assay.audits.recipe import Recipe
 from assay.metrics import protocol as metrics
 from assay.metrics.protocol import Response
 from assay.perturbations.balls import Ball, InputBall

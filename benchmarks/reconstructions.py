@@ -17,7 +17,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from assay.audits.prepare import Recipe, session_from
+from assay.audits.prepare import session_from
+from assay.audits.recipe import Recipe
 from assay.checks.check import Check, run_check
 from assay.records import Finding
 from assay.systems import catalogue
@@ -48,7 +49,7 @@ def available(names: Sequence[str]) -> list[str]:
     """The networks whose weights exist; the others get their line."""
     found = []
     for name in names:
-        path = Path(str(catalogue.WEIGHTS / catalogue.NETWORKS[name].weights))
+        path = Path(str(SHIPPED / catalogue.NETWORKS[name].weights))
         if path.is_file():
             found.append(name)
         else:

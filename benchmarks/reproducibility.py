@@ -27,7 +27,8 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import torch
 
 from assay.audits.executors.serial import Serial
-from assay.audits.prepare import Recipe, session_from
+from assay.audits.prepare import session_from
+from assay.audits.recipe import Recipe
 from assay.audits.run import run_audit
 from assay.records import Finding
 from assay.store import AuditFolder
@@ -39,7 +40,8 @@ import json, sys
 from pathlib import Path
 from assay.audits.executors.processes import Processes
 from assay.audits.executors.serial import Serial
-from assay.audits.prepare import Recipe, session_from
+from assay.audits.prepare import session_from
+from assay.audits.recipe import Recipe
 from assay.audits.run import run_audit
 words, out, count = json.loads(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 if __name__ == "__main__":

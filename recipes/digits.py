@@ -90,7 +90,7 @@ def minimise(objective: Callable[[Tensor], Tensor], start: Tensor, *, tolerance:
         (gradient,) = torch.autograd.grad(objective(x), x)
         if float(gradient.norm()) <= tolerance * float(first.norm()):
             return x.detach()
-    raise SystemExit(f"L-BFGS stopped at a gradient of {float(gradient.norm()):.1e}; at the origin {float(first.norm()):.1e}")
+    raise SystemExit(f"L-BFGS stopped at a gradient of {float(gradient.norm()):.1e}, from {float(first.norm()):.1e}")
 
 
 def svm_objective(theta: Tensor, features: Tensor, labels: Tensor) -> Tensor:

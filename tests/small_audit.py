@@ -8,7 +8,8 @@ from typing import Any
 
 from assay.api import Audit
 from assay.audits.executors.serial import Serial
-from assay.audits.prepare import Recipe, session_from
+from assay.audits.prepare import session_from
+from assay.audits.recipe import Recipe
 from assay.audits.run import run_audit
 from assay.audits.session import Session
 

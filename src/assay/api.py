@@ -84,15 +84,16 @@ class Audit:
         return label
 
 
-def audit(system: Any, data: Any = "bundled:brain", *, profile: str = "research", budget: str = "standard",
-          established: Sequence[Any] = ("total-variation",), out: str | Path | None = None, seed: int = 0,
+def audit(system: Any, data: Any = "", *, profile: str = "research", budget: str = "standard",
+          established: Sequence[Any] = (), out: str | Path | None = None, seed: int = 0,
           processes: int = 1, batch: int | None = None, watch: Watcher | None = None, **options: Any) -> Audit:
     """Run a profile on a system and data, write report and label, and return the finished audit.
 
     `system` is a name, `module:factory`, any torch module, a callable, or a system family with `bind(operator)`; `data`
-    a path, "bundled:brain", or a data set. Further keywords are those of `assay.audits.prepare.Recipe` (mask,
-    fraction, noise, size, …). `processes` and `batch` (samples computed at once) change time and memory alone. Running
-    again with the same arguments and `out` resumes.
+    a path, "bundled:NAME", or a data set. Without `data` and `established` the task's usual ones are taken. Further
+    keywords are those of `assay.audits.recipe.Recipe` (task, labels, mask, fraction, noise, size, …). `processes` and
+    `batch` (samples computed at once) change time and memory alone. Running again with the same arguments and `out`
+    resumes.
     """
     from assay.audits import run
     from assay.audits.executors import executor
@@ -139,7 +140,8 @@ def verify(path: str | Path, *, replay: bool = True, everything: bool = False,
 def session_for(system: Any, data: Any, *, profile: str, budget: str, established: Sequence[Any], seed: int,
                 **options: Any) -> Session:
     """A session from names (which another process can repeat) or from objects in memory (which it cannot)."""
-    from assay.audits.prepare import Recipe, session_from
+    from assay.audits.prepare import session_from
+    from assay.audits.recipe import Recipe
     from assay.systems import catalogue
 
     made: dict[str, catalogue.Loaded] = {}

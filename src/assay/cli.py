@@ -67,11 +67,17 @@ def recipe_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that say what is audited, on what data, under which profile."""
     options = [
         click.argument("system"),
-        click.argument("data", default="bundled:brain"),
+        click.argument("data", default=""),
         click.option("--profile", default="research", show_default=True, help="A profile's name or TOML file."),
         click.option("--budget", default="standard", show_default=True, help="demo, standard, or one of the profile's."),
-        click.option("--established", multiple=True, default=("total-variation",), show_default=True,
-                     help="Established method to compare with; may be given several times."),
+        click.option("--established", multiple=True,
+                     help="Established method to compare with; may be given several times. Default: the task's usual one "
+                          "(total-variation, hog-svm); none for none."),
+        click.option("--task", default="", help="reconstruction or classification, where neither SYSTEM nor DATA tells."),
+        click.option("--labels", help="Classification: name of the array of labels in a .npz file."),
+        click.option("--classes", help="Classification: text file with the names of the classes, one a line."),
+        click.option("--value-range", type=float, nargs=2, default=None,
+                     help="Classification: least and greatest value of a pixel (0 255 for integers, 0 1 for floats)."),
         click.option("--weights", type=click.Path(path_type=Path), help="Weights of SYSTEM (.safetensors, author's .npz)."),
         click.option("--mask", type=click.Choice(["lines", "variable-density"]), default="lines", show_default=True),
         click.option("--fraction", type=float, default=0.33, show_default=True, help="Share of Fourier samples."),
@@ -92,7 +98,7 @@ def recipe_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _recipe(values: dict[str, Any]) -> Any:
-    from assay.audits.prepare import Recipe
+    from assay.audits.recipe import Recipe
 
     system, weights = values.pop("system"), values.pop("weights")
     return Recipe(systems=(system,), weights={system: str(weights)} if weights else {}, **values)
@@ -107,21 +113,32 @@ def _recipe(values: dict[str, Any]) -> Any:
 def audit(out: Path | None, processes: int, batch: int | None, form: str, **values: Any) -> int:
     """Audit SYSTEM on DATA: plan, run (or resume), judge, write report and warning label.
 
-    SYSTEM is a built-in name (deep-cascade, deep-cascade-jitter, unet, automap, total-variation, …) or your own
-    module:factory. DATA is bundled:brain, or a file or folder of images or k-space.
+    SYSTEM is a built-in name (deep-cascade, unet, total-variation, …; lenet, hog-svm, …) or your own module:factory.
+    DATA is bundled:brain or bundled:digits, a file or folder of images or k-space, or labelled images: a .npz, or a
+    folder with one sub-folder for each class.
     """
     return _run(_recipe(values), out, form, processes, batch)
 
 
+DEMOS = {"reconstruction": ("deep-cascade", Path("runs/demo")), "classifier": ("lenet", Path("runs/demo-classifier"))}
+
+
 @cli.command()
-@click.option("--out", type=click.Path(path_type=Path), default=Path("runs/demo"), show_default=True)
+@click.argument("what", type=click.Choice(list(DEMOS)), default="reconstruction")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder of the audit (default runs/demo…).")
 @click.option("--processes", type=int, default=1, show_default=True)
 @click.option("--format", "form", type=FORMATS, default="text", show_default=True)
-def demo(out: Path, processes: int, form: str) -> int:
-    """Audit the bundled deep cascade against total variation on sixteen bundled brain slices, in minutes."""
-    from assay.audits.prepare import Recipe
+def demo(what: str, out: Path | None, processes: int, form: str) -> int:
+    """Audit a bundled system on bundled data, in minutes.
 
-    code = _run(Recipe(systems=("deep-cascade",), budget="demo"), out, form, processes)
+    reconstruction: a deep cascade against total variation on sixteen brain slices. classifier: a LeNet against HOG and a
+    linear SVM on handwritten digits.
+    """
+    from assay.audits.recipe import Recipe
+
+    system, usual = DEMOS[what]
+    out = out or usual
+    code = _run(Recipe(systems=(system,), budget="demo"), out, form, processes)
     click.echo(f"\nLook:   open {out}/report.html\nVerify: assay verify {out}", err=True)
     return 0 if code == EXIT["findings"] else code
 
@@ -205,7 +222,8 @@ def judge(folder: Path, profile: str | None, budget: str) -> int:
     from assay.profiles import load as profiles
 
     stored = Audit(folder)
-    chosen = profiles.load(profile, budget=budget) if profile else stored.header["profile"]
+    task = stored.header["profile"].get("task", "reconstruction")
+    chosen = profiles.load(profile, task=task, budget=budget) if profile else stored.header["profile"]
     for verdict in stored.judged(chosen):
         click.echo(f"{verdict.check}\t{verdict.system}\t{verdict.outcome}\t{verdict.reason}")
     return 0
@@ -230,12 +248,20 @@ def report(folder: Path, **named: str) -> int:
 @cli.command()
 @click.option("--profile", default="research", show_default=True)
 def checks(profile: str) -> int:
-    """List a profile's checks: id, question."""
+    """List a profile's checks, by task: id, question."""
+    for task, listed in _checks_of(profile).items():
+        click.echo(f"{task}:")
+        for check in listed:
+            click.echo(f"  {check['id']:14} {check['question']}")
+    return 0
+
+
+def _checks_of(profile: str) -> dict[str, list[dict[str, Any]]]:
+    """Task -> the profile's checks."""
     from assay.profiles import load as profiles
 
-    for check in profiles.load(profile)["checks"]:
-        click.echo(f"{check['id']:14} {check['question']}")
-    return 0
+    tasks = profiles.names().get(profile) or (profiles.task_of(profile),)
+    return {task: profiles.load(profile, task=task)["checks"] for task in tasks}
 
 
 @cli.command()
@@ -243,20 +269,19 @@ def checks(profile: str) -> int:
 @click.option("--profile", default="research", show_default=True)
 def explain(name: str, profile: str) -> int:
     """Explain a check or a flag: what it asks, how, from which source, what to do."""
-    from assay.profiles import load as profiles
     from assay.reports.wording import FLAGS
 
     if name in FLAGS:
         click.echo(f"{name}: {FLAGS[name]}")
         return 0
-    found = [c for c in profiles.load(profile)["checks"] if c["id"] == name]
+    found = [(task, c) for task, listed in _checks_of(profile).items() for c in listed if c["id"] == name]
     if not found:
         raise click.UsageError(f"no check or flag is called {name!r}; see `assay checks`")
-    check = found[0]
-    click.echo(f"{check['id']}: {check['title']}\n{check['question']}\n")
-    for field in ("method", "perturbation", "levels", "search", "metric", "controls", "criterion", "sources"):
-        if check.get(field):
-            click.echo(f"  {field:13} {check[field]}")
+    for task, check in found:
+        click.echo(f"{check['id']} ({task}): {check['title']}\n{check['question']}\n")
+        for field in ("method", "perturbation", "levels", "search", "metric", "controls", "criterion", "sources"):
+            if check.get(field):
+                click.echo(f"  {field:13} {check[field]}")
     return 0
 
 

@@ -162,6 +162,7 @@ class Verdict:
     worst: float | None
     worst_low: float | None         # 95 % interval of the mean of `worst`
     worst_high: float | None
+    measured: int = 0               # samples that the mean of `worst` rests on
     transfer: float | None = None   # mean of the metric under the audited system's perturbation
     gain: float | None = None       # median gain at the worst case
     witnesses: int = 0              # stored perturbations that can be replayed

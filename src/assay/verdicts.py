@@ -7,11 +7,14 @@ A criterion is data with a `kind`:
   and to the worst one in line, so even a perfect isometry has a ratio of growths of 10 at a relative error of 0.1;
 - "reaches": the worst value is at least `threshold`. `ceiling` names an extra metric that bounds the value: where even
   the bound is below the threshold, the row can say nothing and is not judged;
+- "flips-within": a change of at most `within` flips the decision, and random changes must be at least `over_random`
+  times as large to do so;
 - "worsens-with-more": at a level above `base`, the value is worse than at `base` by more than `tolerance` (a share).
 """
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -20,8 +23,8 @@ from assay.numerics.intervals import mean_interval, wilson
 from assay.records import Finding, Flag, Outcome, Role, Verdict
 
 SERIOUS = frozenset({
-    "batch-dependent", "non-finite", "not-converged", "not-deterministic", "query-beats-gradient", "query-only",
-    "raised", "worst-below-control", "zero-gradient",
+    "batch-dependent", "constant-decision", "gradient-mismatch", "non-finite", "not-converged", "not-deterministic",
+    "not-reached", "probabilities", "query-beats-gradient", "query-only", "raised", "worst-below-control", "zero-gradient",
 })
 DISCREDITING = frozenset({"not-deterministic", "not-converged"})    # the witness itself may be an accident
 
@@ -31,27 +34,35 @@ def harm(value: float, finding: Finding) -> float:
     return value if finding.better == "lower" else -value
 
 
+def apart(finding: Finding) -> bool:
+    """Whether the row's decision was wrong without any change: counted apart, never as a success of the search."""
+    return finding.extra.get("already-wrong", 0.0) > 0
+
+
 def harmed(finding: Finding, criterion: Mapping[str, Any]) -> bool | None:
-    """Whether the criterion fires on this row; None where the row has no numbers to judge.
+    """Whether the criterion fires on this row; None where there is nothing to judge: no numbers, or wrong already.
 
     >>> row = Finding.empty(check="c", system="s", role="audited", sample="1", unit="", metric="m", better="lower")
     >>> harmed(row, {"kind": "reaches", "threshold": 0.5}) is None
     True
     """
-    if finding.worst is None:
+    if finding.worst is None or apart(finding):
         return None
     kind, worst = criterion["kind"], harm(finding.worst, finding)
     if kind == "reaches":
         bound = finding.extra.get(f"{criterion['ceiling']}.worst") if "ceiling" in criterion else None
         fired = bool(worst >= criterion["threshold"])
         return None if not fired and bound is not None and bound < criterion["threshold"] else fired
+    if kind == "flips-within":
+        chance = math.inf if finding.average is None else finding.average
+        return finding.worst <= criterion["within"] and chance >= criterion.get("over_random", 1.0) * finding.worst
     if finding.normal is None:
         return None
     growth = worst - harm(finding.normal, finding)
     if kind == "worsens-with-more":
         return (finding.level or 0.0) > criterion["base"] and growth > criterion["tolerance"] * abs(finding.normal)
     if kind != "grows":
-        raise ValueError(f"criterion: unknown kind {kind!r}; known: grows, reaches, worsens-with-more")
+        raise ValueError(f"criterion: unknown kind {kind!r}; known: flips-within, grows, reaches, worsens-with-more")
     needed = criterion["absolute"] if "absolute" in criterion else criterion["per_level"] * (finding.level or 0.0)
     by_chance = 0.0 if finding.average is None else max(0.0, harm(finding.average, finding)
                                                         - harm(finding.normal, finding))
@@ -76,23 +87,28 @@ def judge(findings: Iterable[Finding], check: Mapping[str, Any], system: str, *,
     samples = {f.sample for f, _ in judged}
     fired_on = {f.sample for f, fired in judged if fired}
     n, count = len(samples), len(fired_on)
+    wrong = {f.sample for f in own if apart(f)}
+    told = [f for f, _ in judged] + [f for f in own if apart(f)]
     flags = _unique([*blocked, *(g for f in own for g in f.flags)])
-    outcome, reason = _outcome(n, count, expected, flags, own, fired_on, skipped)
-    worst = [f.worst for f, _ in judged if f.worst is not None]
+    outcome, reason = _outcome(n, count, None if expected is None else expected - len(wrong), flags, own, skipped)
+    if wrong and not skipped:
+        reason += f"; {len(wrong)} more were wrong without any change and are counted apart"
+    worst = [f.worst for f in told if f.worst is not None]
     low, high = wilson(count, n) if n else (None, None)
     worst_low, worst_high = mean_interval(worst) if len(worst) > 1 else (None, None)
-    gains = [f.gain for f, _ in judged if f.gain is not None]
+    gains = [f.gain for f in told if f.gain is not None]
     return Verdict(
         check=check["id"], system=system, role=role, outcome=outcome, reason=reason, criterion=criterion["sentence"],
         metric=check["metric"], better=own[0].better if own else "lower", level=level,
         unit=own[0].unit if own else check.get("unit", ""), n=n, harmed=count, rate=count / n if n else None,
-        rate_low=low, rate_high=high, normal=_mean(f.normal for f, _ in judged),
-        average=_mean(f.average for f, _ in judged), worst=_mean(worst), worst_low=worst_low, worst_high=worst_high,
-        transfer=_mean(f.worst for f in at if f.origin != system), gain=statistics.median(gains) if gains else None,
-        witnesses=sum(f.witness is not None for f in own), flags=tuple(flags))
+        rate_low=low, rate_high=high, normal=_mean(f.normal for f in told),
+        average=_mean(f.average for f in told), worst=_mean(worst), measured=len(worst), worst_low=worst_low,
+        worst_high=worst_high, transfer=_mean(f.worst for f in at if f.origin != system),
+        gain=statistics.median(gains) if gains else None, witnesses=sum(f.witness is not None for f in own),
+        flags=tuple(flags))
 
 
-def _outcome(n: int, count: int, expected: int | None, flags: list[Flag], own: list[Finding], fired_on: set[str],
+def _outcome(n: int, count: int, expected: int | None, flags: list[Flag], own: list[Finding],
              skipped: str) -> tuple[Outcome, str]:
     if skipped:
         return Outcome.NOT_APPLICABLE, skipped

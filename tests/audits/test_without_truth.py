@@ -15,7 +15,9 @@ from assay.api import Audit, verify
 from assay.arrays import InputError
 from assay.audits.executors.serial import Serial
 from assay.audits.plan import make_plan
-from assay.audits.prepare import Recipe, datasets, session_from
+from assay.audits.prepare import session_from
+from assay.audits.recipe import Recipe
+from assay.audits.reconstruction import datasets
 from assay.audits.run import run_audit
 from assay.datasets.bundled import BundledSlices
 from assay.operators.fourier import fft2

@@ -19,6 +19,8 @@ from assay.records import Access
 from assay.searches.hill_climb import DISTANCES
 from assay.systems.protocol import SystemFamily
 
+GRID_POINTS = 775       # of a set whose every member is tried: the published grid
+
 
 @dataclass(frozen=True, kw_only=True)
 class Unit:
@@ -96,6 +98,14 @@ def evaluations(check: Check) -> tuple[int, int]:
         return rungs * (1 + check.controls) + 1, 0
     if check.method == "preflight":
         return 3, 1
+    if check.method == "smallest-change":
+        runs = int(spec.get("refine_steps", 40)) + 2 * int(spec.get("check_steps", 20)) + 40
+        return runs + 21 * check.controls, runs
+    if spec.get("kind") == "bounded":
+        runs = rungs * int(spec.get("restarts", 1)) * len(spec.get("climbs", ("margin",)))
+        return after + rungs * int(spec.get("query", 0)), runs * int(spec["steps"])
+    if spec.get("kind") == "exhaustive":
+        return after + rungs * GRID_POINTS, 0
     if spec.get("kind") in ("gradient", "penalised"):
         runs = rungs * max(1, int(spec.get("restarts", 1)))
         share = 1 if check.method != "transfer" else 0

@@ -22,7 +22,6 @@ from assay.systems.catalogue import Loaded
 from assay.systems.metered import Metered
 from assay.systems.protocol import SystemFamily
 
-SHARD = 4               # samples per unit of work: part of the plan, so results do not depend on workers
 EXHIBITED = 4           # samples whose pictures are stored
 
 
@@ -36,8 +35,9 @@ class Session:
     profile: Mapping[str, Any]
     seed: int = 0
     recipe: Mapping[str, Any] | None = None
-    shard: int = SHARD
-    choices: Mapping[str, Any] = field(default_factory=dict)    # regularisation chosen on held-out images
+    shard: int = 4              # samples per unit of work: part of the plan, so results do not depend on workers
+    keep: int = 4               # witnesses kept per unit and level
+    choices: Mapping[str, Any] = field(default_factory=dict)    # settings chosen on samples that are not audited
 
     def __post_init__(self) -> None:
         names = [loaded.record.name for loaded in self.systems]
@@ -61,7 +61,7 @@ class Session:
             if isinstance(system, SystemFamily):
                 system = system.bind(self.data.operator)
             bound[loaded.record.name] = Metered(system, name=loaded.record.name)
-        return Bench(systems=bound, roles=self.roles, seed=self.seed, keep=self.shard,
+        return Bench(systems=bound, roles=self.roles, seed=self.seed, keep=self.keep,
                      families={loaded.record.name: loaded.system for loaded in self.systems},
                      fetch=self.data.fetch, exhibits=frozenset(self.data.ids[:EXHIBITED]))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from assay.checks.check import Bench, Check, UnitResult, method, only
+from assay.checks.preflight_classifier import classifier_flags
 from assay.metrics import protocol as metrics
 from assay.metrics.protocol import Response
 from assay.numerics.norms import norm
@@ -25,10 +26,15 @@ def preflight(check: Check, system: str, bench: Bench, x: Examples) -> UnitResul
     scale = norm(first).clamp_min(1e-30)
     repeat, batch = norm(second - first) / scale, norm(alone - first) / scale
     values = metric.compute(Response(output=first, changed=x, normal=first, original=x))
-    flat = _flat_gradient(target, x) if target.access >= Access.GRADIENT else torch.zeros(len(x), dtype=torch.bool)
+    more: list[list[Flag]] = [[] for _ in x.ids]
+    flat = torch.zeros(len(x), dtype=torch.bool)
+    if x.labelled:
+        more = classifier_flags(target, x, first, seed=bench.seed, check=check.id)
+    elif target.access >= Access.GRADIENT:
+        flat = _flat_gradient(target, x)
     rows = []
     for i, sample in enumerate(x.ids):
-        flags = []
+        flags = [*more[i]]
         if not bool(torch.isfinite(first[i].abs()).all()):
             flags.append(Flag(id="non-finite", detail="output without any perturbation"))
         elif float(repeat[i]) > REPEATABLE:

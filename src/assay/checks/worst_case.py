@@ -4,28 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from assay.arrays import InputError, per_example
+from assay.arrays import per_example
 from assay.checks.check import Bench, Check, UnitResult, key, method
+from assay.checks.exhibits import exhibit, pictures_of
+from assay.checks.searching import GRADIENT_SEARCHES, beats, blind, search
 from assay.metrics import protocol as metrics
+from assay.metrics.classification import wrong
 from assay.metrics.protocol import Metric, Response
 from assay.metrics.stability import GAIN
 from assay.perturbations import registry
 from assay.perturbations.protocol import Examples, PerturbationSet, stream
 from assay.records import Access, Finding, Flag, Stop
-from assay.searches.gradient_ascent import gradient_ascent
-from assay.searches.hill_climb import hill_climb
-from assay.searches.penalised_ascent import penalised_search
-from assay.searches.random_search import random_search, random_walk
-from assay.searches.result import Objective, Score, SearchResult
 from assay.solvers.result import Iterative
 from assay.systems.metered import Metered
-
-GRADIENT_SEARCHES = ("gradient", "penalised")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,23 +77,17 @@ def climb_ladder(check: Check, system: str, bench: Bench, x: Examples, normal: T
     A system that gives no gradients also starts from the worst cases of those that do.
     """
     metric, target = metrics.find(check.metric), bench.systems[system]
-    borrowed = _ladders_of_others(check, system, bench, x) if _blind(check, target) else []
+    borrowed = _ladders_of_others(check, system, bench, x) if blind(check, target) else []
     rungs: list[Rung] = []
     for level in sorted(check.levels, reverse=True):
         within = registry.build(check.perturbation, level, x)
-        objective = _objective(metric, target, within, x, normal)
         generators = [stream(bench.seed, check.id, level, sample) for sample in x.ids]
         warm = [rungs[-1].parameters] if rungs else []
         warm += [ladder[len(rungs)].parameters for ladder in borrowed]
-        found, flags = _search(check, target, objective, within, x, generators, warm)
+        found, flags = search(check, target, metric, within, x, normal, generators, warm)
         rungs.append(Rung(level=level, within=within, parameters=found.parameters, harm=found.value,
                           stop=list(found.stop), flags=flags, forward=found.forward + 1, backward=found.backward))
     return rungs
-
-
-def _blind(check: Check, target: Metered) -> bool:
-    """Whether the check asks for a gradient search of a system that gives no gradients."""
-    return check.search.get("kind") in GRADIENT_SEARCHES and target.access < Access.GRADIENT
 
 
 def _ladders_of_others(check: Check, system: str, bench: Bench, x: Examples) -> list[list[Rung]]:
@@ -117,62 +106,6 @@ def _ladders_of_others(check: Check, system: str, bench: Bench, x: Examples) -> 
             if len(x) > 1:
                 raise                       # `run_check` tries each sample alone
     return ladders
-
-
-def _objective(metric: Metric, target: Metered, within: PerturbationSet, x: Examples, normal: Tensor) -> Objective:
-    def objective(p: Tensor) -> Tensor | Score:
-        changed = within.apply(x, p)
-        response = Response(output=target(changed.inputs), changed=changed, normal=normal, original=x)
-        harm = metric.harm(response)
-        return harm if metric.surrogate is None else Score(harm, metric.climbed(response))
-
-    return objective
-
-
-def _search(check: Check, target: Metered, objective: Objective, within: Any, x: Examples,
-            generators: list[torch.Generator], warm: list[Tensor]) -> tuple[SearchResult, list[list[Flag]]]:
-    """The search the check names; a gradient search is always checked by a query-only one, and the worst is kept."""
-    spec = dict(check.search)
-    kind = spec.pop("kind")
-    if kind == "places":
-        return _flagged(hill_climb(objective, within, x=x, generators=generators, **spec))
-    if kind == "random":
-        return _flagged(random_search(objective, within, x=x, generators=generators, **spec))
-    if kind not in GRADIENT_SEARCHES:
-        raise InputError(f"check {check.id!r}: unknown search {kind!r}; known: gradient, penalised, places, random")
-    query = int(spec.pop("query", 0))
-    if _blind(check, target):
-        draws = max(query, 2 * int(spec["steps"]))
-        found, flags = _flagged(random_walk(objective, within, x=x, generators=generators, draws=draws, starts=warm))
-        return found, [[*raised, Flag(id="query-only", detail=f"{draws} queries")] for raised in flags]
-    if kind == "penalised":
-        found = penalised_search(objective, within, x=x, generators=generators, **spec)
-        return _with_query_only(found, query, objective, within, x, generators)
-    restarts = spec.pop("restarts", 1) if not warm else spec.pop("restarts", 1) - 1
-    found = gradient_ascent(objective, within, x=x, generators=generators, starts=warm, restarts=restarts, **spec)
-    return _with_query_only(found, query, objective, within, x, generators)
-
-
-def _flagged(found: SearchResult) -> tuple[SearchResult, list[list[Flag]]]:
-    """The result, and for each example the flag that its stop reason raises, if any."""
-    known = {Stop.ZERO_GRADIENT: "zero-gradient", Stop.NON_FINITE: "non-finite"}
-    return found, [[Flag(id=known[stop])] if stop in known else [] for stop in found.stop]
-
-
-def _with_query_only(found: SearchResult, query: int, objective: Objective, within: Any, x: Examples,
-                     generators: list[torch.Generator]) -> tuple[SearchResult, list[list[Flag]]]:
-    found, flags = _flagged(found)
-    if not query:
-        return found, flags
-    blind, theirs = _flagged(random_walk(objective, within, x=x, generators=generators, draws=query))
-    flags = [[*mine, *(flag for flag in other if flag not in mine)] for mine, other in zip(flags, theirs, strict=True)]
-    better = blind.value > found.value
-    for i in better.nonzero().flatten().tolist():
-        flags[i].append(Flag(id="query-beats-gradient", detail=f"{float(blind.value[i]):.3g} > "
-                                                               f"{float(found.value[i]):.3g}"))
-    parameters = torch.where(per_example(better, found.parameters), blind.parameters, found.parameters)
-    return SearchResult(parameters=parameters, value=torch.maximum(blind.value, found.value), stop=found.stop,
-                        forward=found.forward + blind.forward, backward=found.backward, history=found.history), flags
 
 
 def _carry_up(below: Rung, above: Rung) -> None:
@@ -204,11 +137,8 @@ def report(check: Check, system: str, bench: Bench, x: Examples, normal: Tensor,
             order = rung.harm.argsort(descending=True)[: bench.keep].tolist()
             for i in sorted(order):
                 witnesses[key(system, x.ids[i], rung.level)] = rung.parameters[i].clone()
-            pictures = {f"worst:{system}": own.output, f"normal:{system}": normal, "original": x.truth,
-                        "changed": _shown(changed, x)}
-            pictures |= {f"worst:{name}": output for name, output in outputs.items()}
-            pictures |= {f"normal:{name}": output for name, output in their_normal.items()}
-            _exhibit(exhibits, pictures, bench, system, x, rung)
+            pictures = pictures_of(system, x, changed, own.output, normal, outputs, their_normal)
+            exhibits |= exhibit(pictures, bench, system, x, rung.level)
     return UnitResult(findings=tuple(findings), witnesses=witnesses, exhibits=exhibits)
 
 
@@ -237,6 +167,7 @@ def rows(check: Check, system: str, bench: Bench, x: Examples, rung: Rung, own: 
     controls = rung.controls or draw_controls(check, target, bench, x, rung, own.normal)
     draws, gains = controls.values, controls.gains
     unconverged = _unconverged(target, own.changed.inputs)
+    already = wrong(own.normal, x.truth) if x.truth is not None and x.labelled else None
     found = []
     for i, sample in enumerate(x.ids):
         flags = [*rung.flags[i]]
@@ -247,6 +178,8 @@ def rows(check: Check, system: str, bench: Bench, x: Examples, rung: Rung, own: 
         extra = {f"{m}.worst": float(metrics.find(m).compute(own)[i]) for m in check.extra_metrics}
         extra |= {f"{m}.normal": float(v[i]) for m, v in _normal_extras(check, own, x).items()}
         extra |= {f"{m}.average": float(v[:, i].mean()) for m, v in controls.extras.items() if len(v)}
+        if already is not None and x.truth is not None:
+            extra |= {"already-wrong": float(already[i]), "label": float(x.truth[i])}
         found.append(Finding(
             check=check.id, system=system, role=bench.roles[system], sample=sample, origin=system,
             origin_sample=sample if origin_samples is None else origin_samples[i], level=rung.level,
@@ -296,7 +229,7 @@ def draw_controls(check: Check, target: Metered, bench: Bench, x: Examples, rung
             sizes.append(rung.within.size(x, p))
             for m, seen in extras.items():
                 seen.append(metrics.find(m).compute(response))
-            harms = metric.sign * values[-1].double()
+            harms = metric.harm(response).double()
             worst = torch.where(per_example(harms > harm, p), p, worst)
             harm = torch.maximum(harm, harms.nan_to_num(nan=-torch.inf))
     empty = torch.zeros(0, len(x))
@@ -311,10 +244,11 @@ def _adopt_controls(check: Check, target: Metered, bench: Bench, x: Examples, ru
     better = rung.controls.harm > rung.harm + 1e-6 * rung.harm.abs()
     if not bool(better.any()):
         return
+    missed = beats(rung.controls.harm, rung.harm, metrics.find(check.metric), slack=1e-6)
     rung.parameters = torch.where(per_example(better, rung.parameters), rung.controls.worst, rung.parameters)
     rung.harm = torch.maximum(rung.harm, rung.controls.harm)
     if check.search.get("kind") in GRADIENT_SEARCHES:
-        for i in better.nonzero().flatten().tolist():
+        for i in missed.nonzero().flatten().tolist():
             rung.flags[i].append(Flag(id="worst-below-control"))
 
 
@@ -336,24 +270,6 @@ def _unconverged(target: Metered, inputs: Tensor) -> list[str]:
     solution = target.system.solve(inputs)
     return ["" if stop in (Stop.CONVERGED, Stop.EXHAUSTED) else f"residual {float(residual):.1e}"
             for stop, residual in zip(solution.stop, solution.residual.flatten().tolist(), strict=True)]
-
-
-def _exhibit(exhibits: dict[str, Tensor], pictures: dict[str, Tensor | None], bench: Bench, system: str, x: Examples,
-             rung: Rung) -> None:
-    for i, sample in enumerate(x.ids):
-        if sample in bench.exhibits:
-            for panel, picture in pictures.items():
-                if picture is not None and picture[i].ndim == 2:
-                    exhibits[f"{key(system, sample, rung.level)}|{panel}"] = picture[i].abs().half()
-
-
-def _shown(changed: Examples, x: Examples) -> Tensor | None:
-    """What a faithful method should show: the changed truth, or the adjoint image of changed data."""
-    if changed.truth is not None and changed.truth is not x.truth:
-        return changed.truth
-    if x.truth is not None and x.operator is not None:
-        return x.truth + x.operator.adjoint(changed.inputs - x.inputs)
-    return None
 
 
 def _number(values: Tensor | None, i: int) -> float | None:

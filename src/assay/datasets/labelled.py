@@ -52,7 +52,7 @@ class LabelledImages:
         images = [torch.from_numpy(((self._read(i) - low) / (high - low)).astype(np.float32)) for i in positions]
         inputs = torch.stack(images) if images else torch.empty(0, *self.shape)
         return Examples(ids=tuple(self.ids[i] for i in positions), inputs=inputs,
-                        truth=torch.tensor([self.labels[i] for i in positions], dtype=torch.int64))
+                        truth=torch.tensor([self.labels[i] for i in positions], dtype=torch.int64), box=(0.0, 1.0))
 
 
 def load_labelled(path: str | Path, *, image_key: str | None = None, label_key: str | None = None,
@@ -126,8 +126,8 @@ def _look(frames: LabelledFrames, kept: Sequence[int], declared: Range | None) -
         check_dtype(stored.dtype, place)
         value_range = value_range or _usual_range(stored, place)
         if declared is None and value_range != _usual_range(stored, place):
-            raise InputError(f"{place}: values of type {stored.dtype}, and the samples before it have another type; save all "
-                             "with one type")
+            raise InputError(f"{place}: values of type {stored.dtype}, and the samples before it have another type; save "
+                             "all with one type")
         greatest = max(greatest, _within(stored, value_range, place))
         layout = _layout(stored, frames.channels_first).shape
         if shape is not None and layout != shape:

@@ -118,6 +118,40 @@ class MeasuredKSpace:
         return Examples(ids=ids, inputs=y, truth=truth, operator=self.operator)
 
 
+@dataclass(frozen=True)
+class Subset:
+    """Some samples of a source, by position."""
+
+    source: Source
+    positions: tuple[int, ...]
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        return tuple(self.source.ids[i] for i in self.positions)
+
+    @property
+    def digests(self) -> Mapping[str, str]:
+        return {name: self.source.digests[name] for name in self.ids}
+
+    @property
+    def licence(self) -> str:
+        return self.source.licence
+
+    @property
+    def description(self) -> str:
+        return self.source.description
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        return self.source.options
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def __getitem__(self, index: int) -> Any:
+        return self.source[self.positions[index]]
+
+
 @dataclass(frozen=True, eq=False)
 class Part:
     """Some samples of a data set, by position; its record lists those alone."""

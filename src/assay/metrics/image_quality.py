@@ -118,7 +118,7 @@ SSIM = register(Metric(
 MAX_ERROR = register(Metric(
     id="max-error", name="Greatest error at one place", unit="share of the true image's peak", better="lower",
     least=0.0, greatest=math.inf, compute=lambda r: max_error(*_pair(r)),
-    surrogate=lambda r: _p_norm(r.output - r.truth, 16)))
+    climbs={"16-norm": lambda r: _p_norm(r.output - r.truth, 16)}))
 DETAIL_LOST = register(Metric(
     id="detail-lost", name="Detail lost", unit="share of the detail's contrast", better="lower", least=-math.inf,
     greatest=math.inf, compute=detail_lost, has_normal=False, needs_truth=True))

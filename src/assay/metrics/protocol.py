@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
@@ -36,11 +36,14 @@ class Response:
 
 @dataclass(frozen=True, kw_only=True)
 class Metric:
-    """A named per-example number. `harm` is the number with the sign that makes larger worse.
+    """A named per-example number, and the harm by which candidates are ordered (larger is worse).
 
-    `surrogate`, if given, is a smoother number whose ascent raises the harm: what a search climbs. A metric that
-    compares two responses says nothing about an unchanged input: `has_normal` is then false. One that `needs_truth` is
-    not asked where nobody knows the true image.
+    The harm is the number itself with its sign, or `rank` where the number has ties: of two changes that flip a
+    decision, or of two that do not, the one of greater margin is worse. `climbs` are smoother numbers, by name, whose
+    ascent raises the harm: what a gradient search climbs where the harm itself is hard to climb (the first is the
+    default). Harm above the `goal`, where there is one, is all a search can want: the decision is wrong. A metric that
+    compares two responses says nothing about an unchanged input: `has_normal` is then false. One
+    that `needs_truth` is not asked where nobody knows the true image.
     """
 
     id: str
@@ -50,7 +53,9 @@ class Metric:
     least: float
     greatest: float
     compute: Callable[[Response], PerExample]
-    surrogate: Callable[[Response], PerExample] | None = None
+    rank: Callable[[Response], PerExample] | None = None
+    climbs: Mapping[str, Callable[[Response], PerExample]] = field(default_factory=dict)
+    goal: float | None = None
     has_normal: bool = True
     needs_truth: bool = False
 
@@ -59,11 +64,16 @@ class Metric:
         return 1.0 if self.better == "lower" else -1.0
 
     def harm(self, response: Response) -> PerExample:
-        return self.sign * self.compute(response)
+        return self.sign * self.compute(response) if self.rank is None else self.rank(response)
 
-    def climbed(self, response: Response) -> PerExample:
-        """What a gradient search ascends: the harm, or its smoother stand-in."""
-        return self.harm(response) if self.surrogate is None else self.surrogate(response)
+    def climbed(self, response: Response, climb: str = "") -> PerExample:
+        """What a gradient search ascends: the number named, or the first one, or the harm where there is none."""
+        if not climb:
+            return next(iter(self.climbs.values()), self.harm)(response)
+        if climb not in self.climbs:
+            raise InputError(f"metric {self.id!r} has no {climb!r} to climb; it has "
+                             f"{', '.join(self.climbs) or 'itself only'}")
+        return self.climbs[climb](response)
 
 
 METRICS: dict[str, Metric] = {}

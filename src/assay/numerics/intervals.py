@@ -54,19 +54,24 @@ def mean_interval(values: Sequence[float]) -> tuple[float, float]:
     """Student's interval (95 %) of the mean, x̄ ± t₀.₉₇₅(n − 1) s/√n. One value gives itself twice.
 
     Exact for normal values; for few values (a bootstrap of 2 covers 51 %, of 4 79 %) it is wide, as it should be. A
-    quantity that was never negative is not given a negative end. Source: Student, Biometrika 6 (1908).
+    quantity that was never negative is not given a negative end. Values that are all 0 or 1 are a share and get Wilson's
+    interval. Source: Student, Biometrika 6 (1908).
 
     >>> [round(v, 3) for v in mean_interval([1.0, 2.0, 3.0])]
     [0.0, 4.484]
+    >>> mean_interval([0.0, 1.0, 1.0]) == wilson(2, 3)
+    True
     """
-    from scipy.stats import t
-
     n = len(values)
     if n == 0:
         raise ValueError("the mean of no values has no interval")
     mean = math.fsum(values) / n
     if n == 1:
         return mean, mean
+    if set(values) <= {0.0, 1.0}:
+        return wilson(round(math.fsum(values)), n)
+    from scipy.stats import t
+
     spread = math.sqrt(math.fsum((v - mean) ** 2 for v in values) / (n - 1) / n)
     half = float(t.ppf(0.975, n - 1)) * spread
     return (max(0.0, mean - half) if min(values) >= 0 else mean - half), mean + half

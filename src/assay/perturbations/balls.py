@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -25,16 +26,16 @@ from assay.perturbations.protocol import Examples
 
 @dataclass(frozen=True, kw_only=True)
 class Ball:
-    """{p : ‖p‖ ≤ radius · scale(x), low ≤ x + p ≤ high}, scale(x) = ‖x‖ (or 1 when `relative` is false).
+    """{p : ‖p‖ ≤ radius · scale(x), low ≤ x + p ≤ high}, scale(x) = ‖x‖, or high − low, or 1, as `relative` says.
 
     x is the tensor the ball surrounds; for "linf" the scale is the greatest modulus of x. p has the dtype of x: complex
     data, complex perturbations. `box` = (low, high), in the unit of x, holds for real tensors only; without one the ball
-    is whole. x itself must lie in the box.
+    is whole. x itself must lie in the box. `relative` "range" makes sizes shares of high − low.
     """
 
     norm: str = "l2"
     radius: float = 0.02
-    relative: bool = True
+    relative: bool | Literal["range"] = True
     box: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
@@ -42,13 +43,19 @@ class Ball:
             raise InputError(f"radius must be ≥ 0, got {self.radius}")
         if self.box is not None and not (len(self.box) == 2 and -math.inf < self.box[0] < self.box[1] < math.inf):
             raise InputError(f"box must be two finite numbers (low, high) with low < high, got {self.box}")
+        if self.relative == "range" and self.box is None:
+            raise InputError('relative="range" needs the range: give the box, or data with a declared range')
 
     @property
     def unit(self) -> str:
         name = {"l2": "ℓ2", "linf": "ℓ∞"}[self.norm]
+        if self.relative == "range":
+            return f"share of the range, {name}"
         return f"relative {name}" if self.relative else name
 
     def scale(self, x: Tensor) -> PerExample:
+        if self.relative == "range" and self.box is not None:
+            return torch.full((len(x),), self.box[1] - self.box[0], dtype=x.real.dtype)
         return norm(x, self.norm) if self.relative else torch.ones(len(x), dtype=x.real.dtype)
 
     def inside(self, x: Tensor, ids: Sequence[str] = ()) -> Tensor:

@@ -18,13 +18,21 @@ from assay.operators.protocol import LinearOperator
 class Examples:
     """A batch: inputs (batch, …) for the system, the truth a faithful system returns, and the forward model if any.
 
-    `truth` is None where nobody knows it (measured, natively undersampled data).
+    The truth is what the output should be (an image), or the number of the right class (batch,). It is None where nobody
+    knows it (measured, natively undersampled data). `box` is the least and greatest value an input can have, where there
+    is such a range: grey levels have one, Fourier coefficients have none.
     """
 
     ids: tuple[str, ...]
     inputs: Tensor
     truth: Tensor | None = None
     operator: LinearOperator | None = None
+    box: tuple[float, float] | None = None
+
+    @property
+    def labelled(self) -> bool:
+        """Whether the truth is a class: the system's outputs are then scores of classes."""
+        return self.truth is not None and not (self.truth.is_floating_point() or self.truth.is_complex())
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -35,6 +43,8 @@ class Examples:
     def to(self, *, double: bool) -> Examples:
         """The same examples in double (or single) precision."""
         def cast(x: Tensor) -> Tensor:
+            if not (x.is_floating_point() or x.is_complex()):
+                return x                                    # classes
             kinds = (torch.complex128, torch.float64) if double else (torch.complex64, torch.float32)
             return x.to(kinds[0] if x.is_complex() else kinds[1])
         return replace(self, inputs=cast(self.inputs), truth=None if self.truth is None else cast(self.truth))

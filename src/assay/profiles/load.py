@@ -21,21 +21,30 @@ class ProfileError(ValueError):
     """A profile that cannot be used: the message names the file and the key."""
 
 
-def names() -> tuple[str, ...]:
-    """The profiles that come with Assay."""
-    return tuple(sorted(f.name.removesuffix(".toml") for f in resources.files(__package__).iterdir()
-                        if f.name.endswith(".toml")))
+def names() -> dict[str, tuple[str, ...]]:
+    """The profiles that come with Assay: a folder for each community, in it a file for each task."""
+    folders = [f for f in resources.files(__package__).iterdir() if f.is_dir() and not f.name.startswith("_")]
+    return {folder.name: tuple(sorted(f.name.removesuffix(".toml") for f in folder.iterdir() if f.name.endswith(".toml")))
+            for folder in sorted(folders, key=lambda f: f.name)}
 
 
-def load(name: str, *, budget: str = "standard", truth: bool = True) -> dict[str, Any]:
-    """The profile (a built-in name, or a path to a TOML file) with the named budget's numbers filled in.
+def task_of(path: str) -> str:
+    """The task a user's own profile asks about."""
+    return str(_parsed(path, _text(path, "")).get("task", "reconstruction"))
+
+
+def load(name: str, *, task: str = "reconstruction", budget: str = "standard", truth: bool = True) -> dict[str, Any]:
+    """The profile (a built-in name, or a path to a TOML file) for a task, with the named budget's numbers filled in.
 
     A budget is a table `[budgets.NAME.CHECK]` whose keys replace those of the check; keys of `search` are merged. The
     digest covers the profile after the budget, so a smaller budget is another profile. Data whose true images are not
     known (`truth` false) are judged by what the table `[without_truth]` says instead: keys of checks under
     `[without_truth.checks.CHECK]`, and lines for `not_tested`.
     """
-    data = _read(name)
+    data = _read(name, task)
+    meant = data.setdefault("task", "reconstruction")
+    if meant != task:
+        raise ProfileError(f"profile {name}: it asks about {meant}, and system and data are about {task}")
     for key in REQUIRED:
         if key not in data:
             raise ProfileError(f"profile {name}: key {key!r} is missing")
@@ -61,14 +70,23 @@ def load(name: str, *, budget: str = "standard", truth: bool = True) -> dict[str
     return data
 
 
-def _read(name: str) -> dict[str, Any]:
-    if name in names():
-        text = resources.files(__package__).joinpath(f"{name}.toml").read_text(encoding="utf-8")
-    else:
-        path = Path(name)
-        if not path.is_file():
-            raise ProfileError(f"unknown profile {name!r}; known: {', '.join(names())}, or a path to a TOML file")
-        text = path.read_text(encoding="utf-8")
+def _read(name: str, task: str) -> dict[str, Any]:
+    return _parsed(name, _text(name, task))
+
+
+def _text(name: str, task: str) -> str:
+    known = names()
+    if name in known:
+        if task not in known[name]:
+            raise ProfileError(f"profile {name}: it has no questions about {task}; it asks about {', '.join(known[name])}")
+        return resources.files(__package__).joinpath(name, f"{task}.toml").read_text(encoding="utf-8")
+    path = Path(name)
+    if not path.is_file():
+        raise ProfileError(f"unknown profile {name!r}; known: {', '.join(known)}, or a path to a TOML file")
+    return path.read_text(encoding="utf-8")
+
+
+def _parsed(name: str, text: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

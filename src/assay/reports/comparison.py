@@ -125,7 +125,7 @@ def same_level(a: float | None, b: float | None) -> bool:
 
 
 def mean_estimate(values: Iterable[float | None]) -> Estimate:
-    """Mean over samples with the same 95 % interval as a verdict's (Student); one sample has no interval.
+    """Mean over samples with the same 95 % interval as a verdict's; one sample has no interval.
 
     >>> e = mean_estimate([2.0, 2.0, None]); e.value, e.low, e.n
     (2.0, 2.0, 2)
@@ -139,8 +139,8 @@ def mean_estimate(values: Iterable[float | None]) -> Estimate:
 
 def worst_estimate(verdict: Verdict) -> Estimate:
     """The worst case found, with the interval the verdict carries."""
-    low, high = (verdict.worst_low, verdict.worst_high) if verdict.n > 1 else (None, None)
-    return Estimate(value=verdict.worst, low=low, high=high, n=verdict.n)
+    low, high = (verdict.worst_low, verdict.worst_high) if verdict.measured > 1 else (None, None)
+    return Estimate(value=verdict.worst, low=low, high=high, n=verdict.measured)
 
 
 def judged(verdict: Verdict | None) -> bool:

@@ -51,7 +51,7 @@ def render(folder: Folder, verdicts: Sequence[Verdict], *, budget: int = BUDGET)
         done=folder.done, skipped=folder.skipped, rows=rows, bars=bars(top.on, findings) if top.on else [],
         charts=_charts(rows, findings), galleries=shown, refused=refused, flags=_flags(verdicts, findings),
         stops=_stops(findings), manifest=_manifest(folder), noun=noun(profile), change=plain_change,
-        others=[v for v in verdicts if v.role == "established"],
+        labelled=profile.get("task") == "classification", others=[v for v in verdicts if v.role == "established"],
         established={v.system for v in verdicts if v.role == "established"})
 
 

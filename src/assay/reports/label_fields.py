@@ -27,6 +27,7 @@ from assay.reports.wording import plain_change, printable, sentence
 REPLAY = "assay verify warning_label.json"
 _KINDS = {"WARNING": "demonstrated", "CAUTION": "demonstrated", "NOTICE": "incomplete",
           "NONE FOUND": "searched-none-found", "BOUND PROVED": "certified"}
+_TASKS = {"reconstruction": "image-reconstruction", "classification": "image-classification"}
 _DIGITS = 10    # of stored estimates: sums may differ in the last bits between machines, and labels must not
 
 
@@ -40,7 +41,8 @@ def subject(header: Mapping[str, Any], name: str, version: str) -> dict[str, Any
     system = next(s for s in header["systems"] if s["name"] == name)
     data = header["data"]
     before = {"operator": data["operator"], "options": data.get("options", {}), "simulated": data["simulated"]}
-    return {"name": name, "version": version, "task": str(header["profile"].get("task", "image-reconstruction")),
+    task = _TASKS.get(str(header["profile"].get("task", "reconstruction")), "other")
+    return {"name": name, "version": version, "task": task,
             "modality": str(header["profile"].get("modality", "unspecified")), "kind": system["kind"],
             "digest": _sha(system["digest"]), "access": Access(system["access"]).name.lower(),
             "preprocessing": {"digest": _sha(digest_of(before)), "description": printable(str(data["operator"]))}}

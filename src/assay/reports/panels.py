@@ -11,12 +11,15 @@ from numpy.typing import NDArray
 
 from assay.records import Finding
 from assay.reports.comparison import Folder, compare, metric_name, metric_unit, same_level
+from assay.reports.decisions import decision_pictures
 from assay.reports.headline import space_of
 from assay.reports.pictures import data_uri
 from assay.reports.wording import MISSING, amount, significant
 
 BUDGET = 3_600_000      # characters of pictures in one report, which leaves room for the rest under 5 MB
 SIZES = 4               # sizes of change shown per ladder
+DIFFERENCES = ("Change: |changed − original|. Errors: |image − truth|, the truth being the changed image where the image "
+               "was changed, and the original where the data were. One grey window for the row: {window}.")
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -38,8 +41,8 @@ class Strip:
     title: str
     panels: tuple[Panel, ...]
     differences: tuple[Panel, ...]
-    window: str
-    difference_window: str
+    note: str
+    difference_note: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +79,8 @@ class _View:
     rows: Sequence[Finding]
     audited: str
     established: str | None
+    labelled: bool = False              # the systems decide between classes
+    classes: Sequence[str] = ()
 
 
 def galleries(folder: Folder, findings: Sequence[Finding], verdicts: Sequence[Any], *,
@@ -92,7 +97,9 @@ def galleries(folder: Folder, findings: Sequence[Finding], verdicts: Sequence[An
         for (check, system), row in pairs.items():
             if check == identity:
                 view = _View(check=row.check, arrays=stored[identity], rows=[f for f in findings if f.check == check],
-                             audited=system, established=row.established.system if row.established else None)
+                             audited=system, established=row.established.system if row.established else None,
+                             labelled=profile.get("task") == "classification",
+                             classes=folder.header["data"].get("classes", ()))
                 gallery = _gallery(view, row.audited.level, purse)
                 if gallery.sizes or gallery.cases:
                     found.append(gallery)
@@ -165,6 +172,11 @@ def _size_text(view: _View, row: Finding) -> str:
 
 def _strip(view: _View, row: Finding, title: str) -> Strip:
     systems = [s for s in (view.audited, view.established) if s is not None]
+    if view.labelled:
+        drawn, note = decision_pictures(row, view.rows, systems, view.classes, _panel(view, row, "original"),
+                                        _panel(view, row, "changed"))
+        panels = tuple(Panel(title=name, uri=uri, lines=lines, alt=alt) for name, uri, lines, alt in drawn)
+        return Strip(title=title, panels=panels, differences=(), note=note, difference_note="")
     pictures: list[tuple[str, NDArray[Any] | None, tuple[str, ...]]] = [
         ("Original", _panel(view, row, "original"), ("truth",)),
         (_changed_title(view), _panel(view, row, "changed"), (_norm_text(view, row),)),
@@ -183,8 +195,9 @@ def _strip(view: _View, row: Finding, title: str) -> Strip:
     panels = tuple(Panel(title=name, uri=data_uri(image, low=0.0, high=high, outline=outline), lines=lines,
                          alt=f"{name}, {row.sample}: {'; '.join(lines)}") for name, image, lines in shown)
     differences, top = _differences(view, row, systems)
-    return Strip(title=title, panels=panels, differences=differences, window=f"0 to {significant(high, 3)}",
-                 difference_window=f"0 to {significant(top, 2)}")
+    return Strip(title=title, panels=panels, differences=differences,
+                 note=f"One grey window for the row: 0 to {significant(high, 3)}.", difference_note=DIFFERENCES.format(
+                     window=f"0 to {significant(top, 2)}"))
 
 
 def _differences(view: _View, row: Finding, systems: Sequence[str]) -> tuple[tuple[Panel, ...], float]:

@@ -1,4 +1,4 @@
-"""Arrays as small greyscale PNG data URIs, all pictures of a row under one grey window."""
+"""Arrays as small PNG data URIs, grey or in colour, all pictures of a row under one window."""
 
 from __future__ import annotations
 
@@ -15,16 +15,18 @@ SIDE = 192      # pixels; larger pictures are reduced by whole-pixel averages to
 
 def data_uri(image: NDArray[Any], *, low: float, high: float, outline: NDArray[Any] | None = None,
              side: int = SIDE) -> str:
-    """The image (height, width) as a PNG data URI: `low` is black, `high` white, values outside are clipped.
+    """The image (height, width), or (height, width, 3) in colour, as a PNG data URI: `low` is black, `high` white.
 
-    Not-a-number is shown white. `outline` is a mask (height, width); a frame is drawn around what it covers. Pictures
-    with an edge above `side` pixels are reduced. Raises ValueError unless the image is two-dimensional and real.
+    Values outside are clipped, not-a-number is shown white. `outline` is a mask (height, width); a frame is drawn around
+    what it covers. Pictures with an edge above `side` pixels are reduced. Raises ValueError unless the image is
+    real and of one of these shapes.
 
     >>> data_uri(np.zeros((2, 2)), low=0.0, high=1.0)[:22]
     'data:image/png;base64,'
     """
-    if image.ndim != 2 or np.iscomplexobj(image):
-        raise ValueError(f"a picture is real and two-dimensional, not {image.dtype} of shape {image.shape}")
+    if not (image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)) or np.iscomplexobj(image):
+        raise ValueError(f"a picture is real, (height, width) or (height, width, 3), not {image.dtype} of shape "
+                         f"{image.shape}")
     grey = (np.asarray(image, dtype=np.float64) - low) / max(high - low, 1e-30)
     levels = np.round(255 * np.clip(np.nan_to_num(grey, nan=1.0, posinf=1.0, neginf=0.0), 0, 1)).astype(np.uint8)
     if outline is not None and outline.any():

@@ -24,10 +24,12 @@ def duration(seconds: float) -> str:
 def plan_text(header: Mapping[str, Any], plan: Mapping[str, Any], seconds: float) -> str:
     """What will run on what, what will not and why, and the forecast."""
     data, profile = header["data"], header["profile"]
-    kind = "simulated measurements" if data["simulated"] else "measured data"
+    labelled = profile.get("task") == "classification"
+    kind = f"{len(data['classes'])} classes" if labelled else \
+        "simulated measurements" if data["simulated"] else "measured data"
     lines = [f"Audit of {header['name']}: profile {profile['id']} {profile['version']}, budget {profile['budget']}",
-             f"  data     {data['description']} ({counted(data['n'], 'samples')}, {kind})",
-             f"  operator {data['operator']}"]
+             f"  data     {data['description']} ({counted(data['n'], 'samples')}, {kind})"]
+    lines += [] if labelled else [f"  operator {data['operator']}"]
     lines += [f"  {s['role']:11} {s['name']}: {s['description']}" for s in header["systems"]]
     for name, choice in header.get("choices", {}).items():
         weight = f", weight {choice['weight']:g}" if "weight" in choice else ""

@@ -21,6 +21,12 @@ METRICS = {
     "change-elsewhere": ("Change outside the detail", "share of the detail's norm"),
     "gain": ("Magnification of a change", "output change per input change"),
     "lipschitz-bound": ("Lipschitz constant forced by a recovered detail", "output per input change"),
+    "error-rate": ("Wrong decisions", "share of the inputs"),
+    "changed-decisions": ("Changed decisions", "share of the inputs"),
+    "confidence": ("Confidence in the decision", "share"),
+    "decision": ("Number of the class decided for", ""),
+    "flip-distance-l2": ("Smallest change that flips the decision", "share of the input's norm"),
+    "flip-distance-linf": ("Smallest change that flips the decision", "share of the range of grey levels"),
     "lipschitz-ceiling": ("The same for a system that shows the detail in full", "output per input change"),
 }
 
@@ -34,6 +40,10 @@ FLAGS = {
     "not-converged": "A solver stopped before it converged, so its error may be its own; raise its iterations.",
     "query-beats-gradient": "A query-only search found worse than the gradient search: gradients may be masked.",
     "query-only": "No gradient was available, and few queries find little: harm that was not found may well be there.",
+    "constant-decision": "Every sample got the same decision, so nothing can be learnt from its not changing.",
+    "gradient-mismatch": "The gradient is not the slope of the output, so a search by gradient is misled (masking).",
+    "not-reached": "No change within the range of the inputs flipped the decision, which no honest classifier resists.",
+    "probabilities": "The outputs are probabilities, whose gradient vanishes where the system is sure; give the scores.",
     "worst-below-control": "A random change did more harm than the worst case found: the search was too weak.",
 }
 

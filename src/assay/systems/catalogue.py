@@ -5,12 +5,9 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -18,15 +15,15 @@ from assay.arrays import InputError
 from assay.records import Role, SystemRecord, digest_of
 from assay.systems import classical
 from assay.systems.digest import file_digest, root_digest
+from assay.systems.established_classifiers import build_hog_svm, build_multinomial
 from assay.systems.function import FunctionSystem
+from assay.systems.literature import lenet, mlp
 from assay.systems.literature.automap import Automap
 from assay.systems.literature.deep_cascade import DeepCascade, from_author
 from assay.systems.literature.unet import UNet
 from assay.systems.protocol import System, SystemFamily
 from assay.systems.torch import OperatorNetwork, PhysicsNetwork, TorchSystem
-
-WEIGHTS = resources.files("assay.systems.literature") / "weights"
-State = Mapping[str, Tensor]
+from assay.systems.weights import SHIPPED, Arrays, State, fill, read_weights
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,13 +36,16 @@ class Loaded:
 
 @dataclass(frozen=True, kw_only=True)
 class Network:
-    """A network of the literature: how its module is made from its weights."""
+    """A network of the literature: how its module is made from its weights; `from_author` reads its author's own file."""
 
     build: Callable[[State], nn.Module]
     weights: str
     description: str
+    task: str = "reconstruction"
+    kind: str = "network"
     one_operator: bool = False
     one_coil: bool = False
+    from_author: Callable[[Arrays], dict[str, Tensor]] | None = None
 
 
 def _automap(state: State) -> nn.Module:
@@ -56,16 +56,24 @@ def _automap(state: State) -> nn.Module:
 NETWORKS: dict[str, Network] = {
     "deep-cascade": Network(build=lambda state: DeepCascade(), weights="deep_cascade.safetensors",
                             description="Deep cascade D5-C5 (Schlemper et al. 2018), trained on MNI152 slices",
-                            one_coil=True),
+                            one_coil=True, from_author=from_author),
     "deep-cascade-jitter": Network(
         build=lambda state: DeepCascade(), weights="deep_cascade_jitter.safetensors",
         description="Deep cascade D5-C5 trained with jitter up to 8 % (Genzel, Macdonald and März 2023)",
-        one_coil=True),
+        one_coil=True, from_author=from_author),
     "unet": Network(build=lambda state: UNet(), weights="unet.safetensors",
                     description="U-Net from the zero-filled image, without data consistency"),
     "automap": Network(build=_automap, weights="automap.safetensors",
                        description="AUTOMAP 48×48 (Zhu et al. 2018), 60 % variable density, one fixed mask",
                        one_operator=True, one_coil=True),
+    "lenet": Network(build=lenet.build, weights="lenet.safetensors", task="classification",
+                     description="LeNet (LeCun et al. 1998), trained on handwritten digits 8×8"),
+    "mlp": Network(build=mlp.build, weights="mlp.safetensors", task="classification",
+                   description="Multilayer perceptron 500-150-10, trained on handwritten digits 8×8"),
+    "hog-svm": Network(build=build_hog_svm, weights="hog_svm.safetensors", task="classification", kind="classical",
+                       description="Histograms of oriented gradients and a linear SVM (Dalal and Triggs 2005), digits 8×8"),
+    "multinomial": Network(build=build_multinomial, weights="multinomial.safetensors", task="classification",
+                           kind="classical", description="Multinomial logistic regression on the pixels, digits 8×8"),
 }
 CLASSICAL: dict[str, Callable[..., SystemFamily]] = {
     "total-variation": classical.TotalVariation,
@@ -78,6 +86,13 @@ CLASSICAL: dict[str, Callable[..., SystemFamily]] = {
 def names() -> tuple[str, ...]:
     """The systems that come with Assay."""
     return (*NETWORKS, *CLASSICAL)
+
+
+def task_of(spec: str) -> str:
+    """What a built-in system does; "" for a user's own."""
+    if spec in NETWORKS:
+        return NETWORKS[spec].task
+    return "reconstruction" if spec in CLASSICAL else ""
 
 
 def load(spec: str, *, role: Role, weights: Path | None = None, options: Mapping[str, Any] | None = None) -> Loaded:
@@ -136,17 +151,22 @@ def _module_digest(module: nn.Module) -> str:
 
 def _network(spec: str, role: Role, weights: Path | None) -> Loaded:
     network = NETWORKS[spec]
-    path = weights if weights is not None else Path(str(WEIGHTS / network.weights))
-    state, facts = read_weights(path)
+    path = weights if weights is not None else Path(str(SHIPPED / network.weights))
+    state, facts = read_weights(path, network.from_author)
     module = network.build(state)
     fill(module, state, path)
     files = {path.name: file_digest(path)}
-    system = OperatorNetwork(module, name=spec, settings={"weights": path.name, **facts},
-                             one_operator=network.one_operator, one_coil=network.one_coil)
+    settings = {"weights": path.name, **facts}
+    system: System | SystemFamily
+    if network.task == "classification":
+        system = TorchSystem(module, name=spec, kind=network.kind, settings=settings)
+    else:
+        system = OperatorNetwork(module, name=spec, settings=settings, one_operator=network.one_operator,
+                                 one_coil=network.one_coil)
     options = {} if weights is None else {"weights": str(weights)}
     description = network.description if weights is None else f"{network.description.split(',')[0]}, weights {path.name}"
     return Loaded(system=system, record=SystemRecord(
-        name=spec, role=role, kind="network", description=description, digest=root_digest(files),
+        name=spec, role=role, kind=network.kind, description=description, digest=root_digest(files),
         access=int(system.access), loader=spec, options=options, files=files))
 
 
@@ -174,50 +194,3 @@ def _factory(spec: str, role: Role, options: dict[str, Any]) -> Loaded:
     loaded = adopt(made, role=role)
     from dataclasses import replace
     return Loaded(system=loaded.system, record=replace(loaded.record, loader=spec, options=options))
-
-
-def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """State and facts from .safetensors, or the author's .npz of the deep cascade; anything else is refused."""
-    if not path.exists():
-        raise InputError(f"weights {path}: no such file")
-    if path.suffix == ".safetensors":
-        from safetensors import SafetensorError, safe_open
-        try:
-            with safe_open(path, framework="pt") as file:
-                facts = dict(file.metadata() or {})
-                return {k: file.get_tensor(k).float() for k in file.keys()}, facts  # noqa: SIM118 - not a dict
-        except SafetensorError as error:
-            raise InputError(f"weights {path}: not a whole safetensors file ({error}); fetch it again") from None
-    if path.suffix == ".npz":
-        try:
-            with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-                arrays = {k: file[k] for k in file.files}
-        except (ValueError, OSError, EOFError, TypeError, AttributeError, BadZipFile) as error:
-            raise InputError(f"weights {path}: not a plain npz of arrays ({error}); files with Python objects are "
-                             "refused") from None
-        try:
-            return from_author(arrays), {"origin": "author's published arrays"}
-        except InputError as error:
-            raise InputError(f"weights {path}: {error}") from None
-    raise InputError(f"weights {path}: expected .safetensors (or the author's .npz); formats that can hold programs, "
-                     "such as .pt and .pkl, are refused: convert with safetensors.torch.save_file")
-
-
-def fill(module: nn.Module, state: State, path: Path) -> None:
-    """Load the state into the module; `InputError` names the first weight that is missing, extra or misshaped."""
-    expected = module.state_dict()
-    for name, value in expected.items():
-        if name not in state:
-            raise InputError(f"weights {path}: {name!r} is missing")
-        if state[name].shape != value.shape:
-            raise InputError(f"weights {path}: {name!r} has shape {tuple(state[name].shape)}, the network needs "
-                             f"{tuple(value.shape)}")
-        if not bool(torch.isfinite(state[name]).all()):
-            raise InputError(f"weights {path}: {name!r} holds NaN or infinite values")
-    if extra := sorted(set(state) - set(expected)):
-        raise InputError(f"weights {path}: unexpected weight {extra[0]!r}")
-    module.load_state_dict(dict(state))
-    module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # convolutions run up to twice as fast
-    for parameter in module.parameters():
-        parameter.requires_grad_(False)         # ours, freshly built: gradients of the inputs alone are ever needed
-

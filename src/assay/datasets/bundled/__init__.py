@@ -13,7 +13,16 @@ import torch
 from torch import Tensor
 
 LICENCE = "ICBM 152 template, (c) McConnell Brain Imaging Centre, MNI, McGill University; see NOTICE.txt"
-SETS = {"brain": "audited", "brain-tuning": "tuning"}
+SETS = {            # name -> task, and part of the stored arrays
+    "brain": ("reconstruction", "audited"), "brain-tuning": ("reconstruction", "tuning"),
+    "digits": ("classification", "audited"), "digits-tuning": ("classification", "tuning"),
+    "digits-training": ("classification", "train"),
+}
+
+
+def names(task: str) -> list[str]:
+    """The bundled sets of a task, as users name them."""
+    return [f"bundled:{name}" for name, (theirs, _) in SETS.items() if theirs == task]
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,16 +39,20 @@ class BundledSlices:
     def __post_init__(self) -> None:
         with resources.files(__package__).joinpath("brain.npz").open("rb") as file, \
                 np.load(file, allow_pickle=False) as arrays:
-            images = torch.from_numpy(arrays[f"{SETS[self.name]}_{self.size}"].astype(np.float32) / 65535)
-            planes = arrays[f"{SETS[self.name]}_planes"].tolist()
+            images = torch.from_numpy(arrays[f"{self.part}_{self.size}"].astype(np.float32) / 65535)
+            planes = arrays[f"{self.part}_planes"].tolist()
         object.__setattr__(self, "_images", images)
         object.__setattr__(self, "ids", tuple(f"axial-{plane:03d}" for plane in planes))
         object.__setattr__(self, "digests", {name: hashlib.sha256(image.numpy().tobytes()).hexdigest()
                                              for name, image in zip(self.ids, images, strict=True)})
 
     @property
+    def part(self) -> str:
+        return SETS[self.name][1]
+
+    @property
     def description(self) -> str:
-        return f"MNI152 T1 axial slices ({SETS[self.name]}), {self.size}×{self.size}, an average of 152 heads"
+        return f"MNI152 T1 axial slices ({self.part}), {self.size}×{self.size}, an average of 152 heads"
 
     @property
     def options(self) -> Mapping[str, Any]:

@@ -1,0 +1,51 @@
+"""The pictures a unit leaves for the report: of what went in and what came out, for a few samples."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from assay.checks.check import Bench, key
+from assay.perturbations.protocol import Examples
+
+KINDS = (2, 3)          # axes of one picture: grey (height, width), colour (height, width, 3)
+
+
+def pictures_of(system: str, x: Examples, changed: Examples, own: Tensor, normal: Tensor, others: Mapping[str, Tensor],
+                others_normal: Mapping[str, Tensor]) -> dict[str, Tensor | None]:
+    """Panels by name: original and changed, and what each system made of both where its outputs are images."""
+    if x.labelled:
+        return {"original": x.inputs, "changed": changed.inputs}
+    found = {f"worst:{system}": own, f"normal:{system}": normal, "original": x.truth, "changed": _shown(changed, x)}
+    found |= {f"worst:{name}": output for name, output in others.items()}
+    return found | {f"normal:{name}": output for name, output in others_normal.items()}
+
+
+def exhibit(pictures: Mapping[str, Tensor | None], bench: Bench, system: str, x: Examples,
+            level: float | None) -> dict[str, Tensor]:
+    """The pictures of the samples that are exhibited, by `origin|sample|level|panel`, in half precision."""
+    found = {}
+    for i, sample in enumerate(x.ids):
+        if sample in bench.exhibits:
+            for panel, picture in pictures.items():
+                shown = None if picture is None else _drawn(picture[i])
+                if shown is not None:
+                    found[f"{key(system, sample, level)}|{panel}"] = shown
+    return found
+
+
+def _drawn(picture: Tensor) -> Tensor | None:
+    """(height, width) or (height, width, 3) of moduli; (1 or 3, height, width) is turned; anything else is no picture."""
+    if picture.ndim == 3 and picture.shape[0] in (1, 3):
+        picture = picture[0] if picture.shape[0] == 1 else picture.movedim(0, -1)
+    return picture.abs().half().contiguous() if picture.ndim in KINDS else None
+
+
+def _shown(changed: Examples, x: Examples) -> Tensor | None:
+    """What a faithful method should show: the changed truth, or the adjoint image of changed data."""
+    if changed.truth is not None and changed.truth is not x.truth:
+        return changed.truth
+    if x.truth is not None and x.operator is not None:
+        return x.truth + x.operator.adjoint(changed.inputs - x.inputs)
+    return None

@@ -1,0 +1,155 @@
+"""From a check's words to a search: which one runs, how it is checked by a query-only one, and the flags it raises."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from assay.arrays import InputError, per_example
+from assay.checks.check import Check
+from assay.metrics.protocol import Metric, Response
+from assay.perturbations.protocol import Examples, PerturbationSet
+from assay.records import Access, Flag, Stop
+from assay.searches.auto_pgd import auto_pgd
+from assay.searches.exhaustive import exhaustive
+from assay.searches.gradient_ascent import gradient_ascent
+from assay.searches.hill_climb import hill_climb
+from assay.searches.penalised_ascent import penalised_search
+from assay.searches.random_search import random_search, random_walk
+from assay.searches.result import Objective, Score, SearchResult
+from assay.searches.square import square
+from assay.systems.metered import Metered
+
+GRADIENT_SEARCHES = ("gradient", "penalised", "bounded")
+Searched = tuple[SearchResult, list[list[Flag]]]
+_RAISED = {Stop.ZERO_GRADIENT: "zero-gradient", Stop.NON_FINITE: "non-finite"}
+
+
+def blind(check: Check, target: Metered) -> bool:
+    """Whether the check asks for a gradient search of a system that gives no gradients."""
+    return check.search.get("kind") in GRADIENT_SEARCHES and target.access < Access.GRADIENT
+
+
+def objective_of(metric: Metric, target: Metered, within: PerturbationSet, x: Examples, normal: Tensor,
+                 climb: str = "") -> Objective:
+    """parameters -> harm of the metric, with the number that is climbed beside it where the metric names one."""
+    def objective(p: Tensor) -> Tensor | Score:
+        changed = within.apply(x, p)
+        response = Response(output=target(changed.inputs), changed=changed, normal=normal, original=x)
+        harm = metric.harm(response)
+        return Score(harm, metric.climbed(response, climb)) if metric.climbs else harm
+
+    return objective
+
+
+def search(check: Check, target: Metered, metric: Metric, within: Any, x: Examples, normal: Tensor,
+           generators: Sequence[torch.Generator], warm: Sequence[Tensor]) -> Searched:
+    """The search the check names; a gradient search is always checked by a query-only one, and the worst is kept."""
+    spec = dict(check.search)
+    kind = spec.pop("kind")
+    if kind not in SEARCHES:
+        raise InputError(f"check {check.id!r}: unknown search {kind!r}; known: {', '.join(sorted(SEARCHES))}")
+    objective = objective_of(metric, target, within, x, normal, spec.pop("climb", ""))
+    common: dict[str, Any] = {"x": x, "generators": generators}
+    if blind(check, target):
+        draws = max(int(spec.get("query", 0)), 2 * int(spec["steps"]))
+        found, flags = flagged(random_walk(objective, within, draws=draws, starts=warm, **common))
+        return found, [[*raised, Flag(id="query-only", detail=f"{draws} queries")] for raised in flags]
+    if kind == "bounded":
+        return _bounded(spec, metric, lambda climb: objective_of(metric, target, within, x, normal, climb), within, common,
+                        warm)
+    query = int(spec.pop("query", 0))
+    found, flags = flagged(SEARCHES[kind](objective, within, spec, common, warm))
+    if not query or kind not in GRADIENT_SEARCHES:
+        return found, flags
+    return with_query_only((found, flags), flagged(random_walk(objective, within, draws=query, **common)), metric)
+
+
+def _gradient(objective: Objective, within: Any, spec: dict[str, Any], common: Mapping[str, Any],
+              warm: Sequence[Tensor]) -> SearchResult:
+    restarts = spec.pop("restarts", 1) - (1 if warm else 0)
+    return gradient_ascent(objective, within, starts=warm, restarts=restarts, **common, **spec)
+
+
+def _exhaustive(objective: Objective, within: Any, spec: dict[str, Any], common: Mapping[str, Any],
+                warm: Sequence[Tensor]) -> SearchResult:
+    return exhaustive(objective, within.members(common["x"], **spec), x=common["x"])
+
+
+Run = Callable[[Objective, Any, dict[str, Any], Mapping[str, Any], Sequence[Tensor]], SearchResult]
+SEARCHES: dict[str, Run] = {
+    "gradient": _gradient,
+    "bounded": _gradient,               # several runs, in `_bounded`
+    "exhaustive": _exhaustive,
+    "penalised": lambda objective, within, spec, common, warm: penalised_search(objective, within, **common, **spec),
+    "places": lambda objective, within, spec, common, warm: hill_climb(objective, within, **common, **spec),
+    "random": lambda objective, within, spec, common, warm: random_search(objective, within, **common, **spec),
+}
+
+
+def _bounded(spec: dict[str, Any], metric: Metric, objective: Callable[[str], Objective], within: Any,
+             common: dict[str, Any], warm: Sequence[Tensor]) -> Searched:
+    """Auto-PGD on each of the `climbs`, then Square by queries alone: per example the worst of all.
+
+    An example that is won (harm above the metric's goal) is not searched again. Source: the ensemble of Croce and Hein,
+    ICML 2020 (arXiv 2003.01690); the log odds, which have its level sets and no underflow, stand for the cross-entropy.
+    """
+    query = int(spec.pop("query", 0))
+    climbs = spec.pop("climbs", list(metric.climbs))
+    goal = torch.inf if metric.goal is None else metric.goal
+    won = torch.zeros(len(common["x"]), dtype=torch.bool)
+    found: Searched | None = None
+    for climb in climbs:
+        if bool(won.all()):
+            break
+        run = flagged(auto_pgd(objective(climb), within, starts=warm, done=_past(goal, won), **common, **spec))
+        found = run if found is None else _union(found, run)
+        won = found[0].value > goal
+    if found is None:
+        raise InputError("a bounded search needs at least one number to climb")
+    if query and not bool(won.all()):
+        queried = flagged(square(objective(climbs[0]), within, draws=query, done=_past(goal, won), **common))
+        found = with_query_only(found, queried, metric)
+    return found
+
+
+def _past(goal: float, won: Tensor) -> Callable[[Tensor], Tensor]:
+    """Which examples need no worse member: those that another run has won, or this one."""
+    return lambda value: (value > goal) | won
+
+
+def flagged(found: SearchResult) -> Searched:
+    """The result, and for each example the flag that its stop reason raises, if any."""
+    return found, [[Flag(id=_RAISED[stop])] if stop in _RAISED else [] for stop in found.stop]
+
+
+def _union(one: Searched, two: Searched) -> Searched:
+    """Per example the worse of two results, with its stop reason; flags and evaluations of both."""
+    (a, flags_a), (b, flags_b) = one, two
+    better = b.value > a.value
+    flags = [[*mine, *(flag for flag in other if flag not in mine)] for mine, other in zip(flags_a, flags_b, strict=True)]
+    stops = tuple(s if take else r for r, s, take in zip(a.stop, b.stop, better.tolist(), strict=True))
+    return SearchResult(parameters=torch.where(per_example(better, a.parameters), b.parameters, a.parameters),
+                        value=torch.maximum(a.value, b.value), stop=stops, forward=a.forward + b.forward,
+                        backward=a.backward + b.backward, history=a.history), flags
+
+
+def with_query_only(found: Searched, queried: Searched, metric: Metric) -> Searched:
+    """The union, flagged where queries alone found what the gradient did not: more harm, or harm beyond the goal."""
+    gradient, queries = found[0], queried[0]
+    joined, flags = _union(found, queried)
+    for i in beats(queries.value, gradient.value, metric).nonzero().flatten().tolist():
+        flags[i].append(Flag(id="query-beats-gradient", detail=f"{float(queries.value[i]):.3g} > "
+                                                               f"{float(gradient.value[i]):.3g}"))
+    return SearchResult(parameters=joined.parameters, value=joined.value, stop=gradient.stop, forward=joined.forward,
+                        backward=joined.backward, history=joined.history), flags
+
+
+def beats(one: Tensor, two: Tensor, metric: Metric, *, slack: float = 0.0) -> Tensor:
+    """Where the first harm is worse than the second in a way that counts: across the goal, or at all without one."""
+    if metric.goal is None:
+        return one > two + slack * two.abs()
+    return (one > metric.goal) & ~(two > metric.goal)

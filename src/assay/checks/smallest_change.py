@@ -1,0 +1,163 @@
+"""Smallest change: how far is the nearest input that the system decides otherwise, beside how far chance must go?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from assay.arrays import InputError, per_example
+from assay.checks.check import Bench, Check, UnitResult, key, method
+from assay.checks.exhibits import exhibit
+from assay.metrics import protocol as metrics
+from assay.metrics.classification import confidence, decision, input_scale, wrong
+from assay.numerics.norms import norm
+from assay.perturbations.balls import Ball, InputBall
+from assay.perturbations.protocol import Examples, stream
+from assay.records import Finding, Flag, Stop
+from assay.searches.smallest.cascade import smallest_change
+from assay.searches.smallest.result import Smallest
+from assay.systems.metered import Metered
+
+CROSSED = 1e-3              # stored changes go this share beyond the boundary, so that another machine crosses it too
+OUTCOMES = {Stop.NON_FINITE: "non-finite", Stop.ZERO_GRADIENT: "zero-gradient"}
+
+
+@method("smallest-change")
+def smallest(check: Check, system: str, bench: Bench, x: Examples) -> UnitResult:
+    """`worst` is the size of the smallest change found that flips a right decision, `average` how far chance must go.
+
+    Sizes are relative, ‖r‖/‖x‖ (ℓ∞: shares of the range of grey levels). `average` is the median over `controls` random
+    directions of the least size at which the decision flips; where most directions never flip it within the range, it
+    is missing, and `random-flips` (the share of random changes of the size found that flip) says the rest. Examples
+    that are wrong without any change are not searched and counted apart (`already-wrong`).
+    """
+    if x.truth is None or not x.labelled:
+        raise InputError("a smallest change of a decision needs the right classes")
+    target, kind = bench.systems[system], str(check.perturbation.get("norm", "l2"))
+    with torch.no_grad():
+        normal = target(x.inputs)
+    right = ~wrong(normal, x.truth).bool()
+    found = _found(check, target, x, kind, bench)
+    size = found.size.double() / input_scale(x, kind)
+    radii, flips = random_radii(check, target, bench, x, right), _same_size(check, target, bench, x, right, found)
+    with torch.no_grad():
+        changed = target(x.inputs + found.perturbation)
+    rows = tuple(_row(check, system, bench, x, i, normal, changed, found, size, radii[:, i], flips[:, i], bool(right[i]))
+                 for i in range(len(x)))
+    keep = [i for i in size.argsort().tolist() if math.isfinite(float(size[i])) and bool(right[i])][: bench.keep]
+    witnesses = {key(system, x.ids[i], None): found.perturbation[i].clone() for i in sorted(keep)}
+    pictures = {"original": x.inputs, "changed": x.inputs + found.perturbation}
+    return UnitResult(findings=rows, witnesses=witnesses, exhibits=exhibit(pictures, bench, system, x, None))
+
+
+def _found(check: Check, target: Metered, x: Examples, kind: str, bench: Bench) -> Smallest:
+    """The search, and then a little beyond the boundary; examples that are wrong already keep a change of size 0."""
+    assert x.truth is not None
+    options = {k: v for k, v in check.search.items() if k != "kind"}
+    found = smallest_change(target, x.inputs, x.truth, norm=kind, box=x.box, **options,
+                            generators=[stream(bench.seed, check.id, sample) for sample in x.ids])
+    p = _beyond(found, x, target)
+    return replace(found, perturbation=p, size=torch.where(found.found, norm(p.double(), kind), found.size))
+
+
+def _beyond(found: Smallest, x: Examples, target: Metered) -> Tensor:
+    """The change a little longer, where that is still another decision."""
+    assert x.truth is not None
+    further = found.perturbation * (1 + CROSSED)
+    if x.box is not None:
+        further = (x.inputs + further).clamp(*x.box) - x.inputs
+    with torch.no_grad():
+        kept = wrong(target(x.inputs + further), x.truth).bool() & found.found
+    return torch.where(per_example(kept, further), further, found.perturbation)
+
+
+def random_radii(check: Check, target: Metered, bench: Bench, x: Examples, right: Tensor) -> Tensor:
+    """(draws, batch): the least relative size at which each random direction flips the decision; inf where none does."""
+    kind = str(check.perturbation.get("norm", "l2"))
+    found = [_radius_along(target, x, right, direction, kind) for direction in _directions(check, bench, x, kind)]
+    return torch.stack(found) if found else torch.zeros(0, len(x), dtype=torch.float64)
+
+
+def _same_size(check: Check, target: Metered, bench: Bench, x: Examples, right: Tensor, found: Smallest) -> Tensor:
+    """(draws, batch): whether the same directions at the size found flip the decision."""
+    kind, size = str(check.perturbation.get("norm", "l2")), found.size.nan_to_num(posinf=0.0)
+    flips = [(_wrong_at(target, x, _scaled(direction, size)) & right).double()
+             for direction in _directions(check, bench, x, kind)]
+    return torch.stack(flips) if flips else torch.zeros(0, len(x), dtype=torch.float64)
+
+
+def _directions(check: Check, bench: Bench, x: Examples, kind: str) -> list[Tensor]:
+    """`check.controls` random directions of norm 1 per sample, the same for whoever asks."""
+    generators = [stream(bench.seed, check.id, sample, "control") for sample in x.ids]
+    sphere = InputBall(ball=Ball(norm=kind, radius=1.0, relative=False))
+    return [sphere.sample(x, generators) for _ in range(check.controls)]
+
+
+def _radius_along(target: Metered, x: Examples, right: Tensor, direction: Tensor, kind: str, *, doublings: int = 12,
+                  halvings: int = 8) -> Tensor:
+    """The least t (as a share) at which x + t d, cut to the range, is decided otherwise; inf where the whole ray is not.
+
+    The first flip of a doubling ladder is bisected: a flip between two rungs that agree is not seen, so this is an upper
+    bound of the true radius.
+    """
+    unit = input_scale(x, kind)
+    step = 2.0 ** (1 - doublings) * 8
+    low, high = torch.zeros_like(unit), torch.full_like(unit, torch.inf)
+    for k in range(doublings):
+        t = torch.full_like(unit, step * 2.0 ** k)
+        flipped = _wrong_at(target, x, _scaled(direction, t * unit)) & right & high.isinf()
+        high = torch.where(flipped, t, high)
+        low = torch.where(high.isinf(), t, low)
+    for _ in range(halvings):
+        middle = torch.where(high.isinf(), low, (low + high) / 2)
+        flipped = _wrong_at(target, x, _scaled(direction, middle * unit))
+        known = ~high.isinf()
+        high = torch.where(known & flipped, middle, high)
+        low = torch.where(known & ~flipped, middle, low)
+    return high
+
+
+def _scaled(direction: Tensor, size: Tensor) -> Tensor:
+    return direction * per_example(size.to(direction.dtype), direction)
+
+
+def _wrong_at(target: Metered, x: Examples, p: Tensor) -> Tensor:
+    inputs = x.inputs + p if x.box is None else (x.inputs + p).clamp(*x.box)
+    assert x.truth is not None
+    with torch.no_grad():
+        return wrong(target(inputs), x.truth).bool()
+
+
+def _row(check: Check, system: str, bench: Bench, x: Examples, i: int, normal: Tensor, changed: Tensor, found: Smallest,
+         size: Tensor, radii: Tensor, flips: Tensor, right: bool) -> Finding:
+    seen = right and math.isfinite(float(size[i]))
+    extra = {"decision.normal": float(decision(normal)[i]), "confidence.normal": float(confidence(normal)[i]),
+             "already-wrong": float(not right), "label": float(x.truth[i]) if x.truth is not None else -1.0}
+    if seen:
+        extra |= {"decision.worst": float(decision(changed)[i]), "confidence.worst": float(confidence(changed)[i])}
+    if right and len(flips):
+        extra["random-flips"] = float(flips.mean())
+        extra["random-never"] = float(radii.isinf().double().mean())
+    middle = float(radii.median()) if right and len(radii) else math.inf
+    known = radii[~radii.isinf()].tolist() if right else []
+    return Finding(
+        check=check.id, system=system, role=bench.roles[system], sample=x.ids[i], origin=system, origin_sample=x.ids[i],
+        level=None, unit=check.unit, metric=check.metric, better=metrics.find(check.metric).better, normal=None,
+        average=middle if math.isfinite(middle) else None, average_low=min(known, default=None),
+        average_high=max(known, default=None) if len(known) == len(radii) else None,
+        worst=float(size[i]) if seen else None, size=float(size[i]) if seen else None,
+        control_size=float(size[i]) if seen and len(flips) else None, controls=len(radii),
+        forward=int(found.forward[i]), backward=int(found.backward[i]), stop=found.stop[i], extra=extra,
+        flags=_flags(found, i, right), notes="" if right else "wrong without any change; not searched")
+
+
+def _flags(found: Smallest, i: int, right: bool) -> tuple[Flag, ...]:
+    if not right:
+        return ()
+    named: Sequence[str] = [OUTCOMES[found.stop[i]]] if found.stop[i] in OUTCOMES else []
+    censored = [] if bool(found.found[i]) else [Flag(id="not-reached", detail="no change within the range flips it")]
+    return (*(Flag(id=name) for name in named), *censored)

@@ -1,0 +1,104 @@
+"""Decisions against the right class: wrong or right, and the numbers that say how far from the boundary."""
+
+from __future__ import annotations
+
+import functools
+import math
+
+import torch
+from torch import Tensor
+
+from assay.arrays import InputError, PerExample
+from assay.metrics import losses
+from assay.metrics.protocol import Metric, Response, register
+from assay.numerics.norms import norm
+from assay.perturbations.protocol import Examples
+
+
+def decision(scores: Tensor) -> Tensor:
+    """The class of greatest score, (batch, classes) -> (batch,); of equal ones the first.
+
+    >>> import torch
+    >>> decision(torch.tensor([[0.1, 0.7], [2.0, 2.0]])).tolist()
+    [1, 0]
+    """
+    return scores.argmax(1)
+
+
+def confidence(scores: Tensor) -> PerExample:
+    """The greatest softmax probability, max_k exp(z_k) / Σ_j exp(z_j), (batch,) in [1/classes, 1].
+
+    >>> import torch
+    >>> confidence(torch.tensor([[0.0, 0.0]])).tolist()
+    [0.5]
+    """
+    return scores.double().softmax(1).amax(1)
+
+
+def wrong(scores: Tensor, label: Tensor) -> PerExample:
+    """1 where the decision is not the label, else 0; its mean is the error rate.
+
+    >>> import torch
+    >>> wrong(torch.tensor([[0.1, 0.7]]), torch.tensor([0])).tolist()
+    [1.0]
+    """
+    return (decision(scores) != label).double()
+
+
+def _labelled(response: Response) -> tuple[Tensor, Tensor]:
+    """Scores and right classes; `InputError` where the output is not scores of the classes of the labels."""
+    scores, label = response.output, response.truth
+    if scores.ndim != 2 or scores.is_complex() or not scores.is_floating_point():
+        raise InputError(f"a classifier returns real scores (batch, classes), this one {scores.dtype} of shape "
+                         f"{tuple(scores.shape)}; wrap it so that it does")
+    if label.ndim != 1 or label.is_floating_point():
+        raise InputError(f"the right classes must be whole numbers (batch,), got {label.dtype} of shape "
+                         f"{tuple(label.shape)}")
+    if int(label.max()) >= scores.shape[1]:
+        raise InputError(f"label {int(label.max())} is out of range: the system has {scores.shape[1]} classes, 0 to "
+                         f"{scores.shape[1] - 1}; check that it was made for these data")
+    return scores, label
+
+
+def _changed(response: Response) -> PerExample:
+    """Margin of the decision for the unchanged input: positive where the decision is another one."""
+    return losses.margin(response.output, decision(response.normal))
+
+
+def flip_distance(response: Response, kind: str = "l2") -> PerExample:
+    """‖x′ − x‖₂ / ‖x‖₂ (ℓ∞: a share of the range of the inputs) where the decision on x′ is wrong, else infinity."""
+    original = response.original
+    moved = norm(response.changed.inputs - original.inputs, kind).double()
+    return torch.where(wrong(*_labelled(response)).bool(), moved / input_scale(original, kind), torch.inf)
+
+
+def input_scale(x: Examples, kind: str) -> PerExample:
+    """What relative sizes of a change are a share of: ‖x‖₂ for ℓ2, the range of the inputs for ℓ∞."""
+    if kind == "l2":
+        return norm(x.inputs).double().clamp_min(1e-38)
+    if x.box is None:
+        raise InputError("a change of every value by at most a share of the range needs inputs with a range; say range=")
+    return torch.full((len(x),), x.box[1] - x.box[0], dtype=torch.float64)
+
+
+CLIMBS = {
+    "margin": lambda r: losses.margin(*_labelled(r)),
+    "log-odds": lambda r: losses.log_odds(*_labelled(r)),
+    "dlr": lambda r: losses.dlr(*_labelled(r)),
+}
+ERROR_RATE = register(Metric(
+    id="error-rate", name="Wrong decisions", unit="share of the inputs", better="lower", least=0.0, greatest=1.0,
+    compute=lambda r: wrong(*_labelled(r)), rank=CLIMBS["margin"], climbs=CLIMBS, goal=0.0, needs_truth=True))
+CHANGED_DECISIONS = register(Metric(
+    id="changed-decisions", name="Changed decisions", unit="share of the inputs", better="lower", least=0.0, greatest=1.0,
+    compute=lambda r: wrong(r.output, decision(r.normal)), rank=_changed, climbs={"margin": _changed}, goal=0.0))
+CONFIDENCE = register(Metric(
+    id="confidence", name="Confidence in the decision", unit="share", better="lower", least=0.0, greatest=1.0,
+    compute=lambda r: confidence(r.output)))
+DECISION = register(Metric(
+    id="decision", name="Number of the class decided for", unit="", better="lower", least=0.0, greatest=math.inf,
+    compute=lambda r: decision(r.output).double()))
+FLIP_DISTANCE = {kind: register(Metric(
+    id=f"flip-distance-{kind}", name="Smallest change that flips the decision", unit=unit, better="higher", least=0.0,
+    greatest=math.inf, has_normal=False, needs_truth=True, compute=functools.partial(flip_distance, kind=kind)))
+    for kind, unit in (("l2", "share of the input's norm"), ("linf", "share of the range of grey levels"))}
