@@ -3,7 +3,9 @@
 LeNet and FC500-150-10 by Adam on the cross-entropy; HOG with linear SVMs (one versus rest, squared hinge, C = 0.5) and
 multinomial regression (ℓ2 weight chosen on the tuning part) solved to convergence. All see the train part only; the
 accuracy in a file's header is that of the weights as written there, on the audited part. With `--data FILE.npz` the
-same on your images (8×8 or 28×28, such as MNIST), a fifth of them held out and a tenth kept for tuning.
+same on your images (8×8 or 28×28 pixels), a fifth of them held out and a tenth kept for tuning; for MNIST as Keras
+packs it, `--data mnist.npz --keys x_train y_train`. Weights go to `--out`; those that ship lie in
+src/assay/systems/literature/weights.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,13 +46,16 @@ class Digits:
 
 
 def bundled() -> Digits:
+    """The digits that ship with Assay, in the parts they ship with."""
     parts = {name: bundled_digits(name) for name in PARTS}
     return Digits(train=one_batch(parts["train"]), tuning=one_batch(parts["tuning"]), held_out=one_batch(parts["audited"]),
                   classes=10, name="bundled:digits-train", digest=parts["train"].record.digest)
 
 
-def from_file(path: Path, seed: int) -> Digits:
-    data = load_labelled(path)
+def from_file(path: Path, seed: int, keys: Sequence[str] | None = None) -> Digits:
+    """A user's images, split by the seed: seven tenths to train on, one to tune on, two held out."""
+    image_key, label_key = keys or (None, None)
+    data = load_labelled(path, image_key=image_key, label_key=label_key)
     images, labels = one_batch(data)
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
     held_out, tuning, train = order.tensor_split([len(order) // 5, len(order) // 5 + len(order) // 10])
@@ -75,10 +80,11 @@ def minimise(objective: Callable[[Tensor], Tensor], start: Tensor, *, tolerance:
     """L-BFGS in double precision until the gradient's norm is `tolerance` times that at the origin."""
     origin = torch.zeros_like(start, dtype=torch.float64, requires_grad=True)
     (first,) = torch.autograd.grad(objective(origin), origin)
+    enough = tolerance * float(first.norm())
     x = start.double().clone().requires_grad_(True)
     for _ in range(50):     # torch's L-BFGS ends early when a line search stalls; a new one starts with fresh curvature
-        optimiser = torch.optim.LBFGS([x], max_iter=1000, history_size=50, tolerance_grad=0, tolerance_change=0,
-                                      line_search_fn="strong_wolfe")
+        optimiser = torch.optim.LBFGS([x], max_iter=1000, history_size=50, tolerance_grad=enough / math.sqrt(x.numel()),
+                                      tolerance_change=0, line_search_fn="strong_wolfe")
 
         def closure(optimiser: torch.optim.Optimizer = optimiser) -> Tensor:
             optimiser.zero_grad()
@@ -88,9 +94,9 @@ def minimise(objective: Callable[[Tensor], Tensor], start: Tensor, *, tolerance:
 
         optimiser.step(closure)
         (gradient,) = torch.autograd.grad(objective(x), x)
-        if float(gradient.norm()) <= tolerance * float(first.norm()):
+        if float(gradient.norm()) <= enough:
             return x.detach()
-    raise SystemExit(f"L-BFGS stopped at a gradient of {float(gradient.norm()):.1e}, from {float(first.norm()):.1e}")
+    raise SystemExit(f"L-BFGS stopped at a gradient of {float(gradient.norm()):.1e}; enough is {enough:.1e}")
 
 
 def svm_objective(theta: Tensor, features: Tensor, labels: Tensor) -> Tensor:
@@ -103,8 +109,10 @@ def svm_objective(theta: Tensor, features: Tensor, labels: Tensor) -> Tensor:
     return theta.square().sum() / 2 + C * (1 - signs * scores).clamp_min(0).square().sum()
 
 
-def fit_svm(digits: Digits, cell: int) -> tuple[HogSvm, dict[str, str]]:
+def fit_svm(digits: Digits) -> tuple[HogSvm, dict[str, str]]:
+    """One linear SVM per class on HOG features, in cells of 2×2 pixels for 8×8 images and 4×4 for larger ones."""
     images, labels = digits.train
+    cell = 2 if images.shape[-1] == 8 else 4
     features = hog(images.double(), cell=cell)
     start = torch.zeros(digits.classes, features.shape[1] + 1, dtype=torch.float64)
     theta = minimise(lambda theta: svm_objective(theta, features, labels), start, tolerance=1e-8)
@@ -162,34 +170,38 @@ def write(model: nn.Module, path: Path, digits: Digits, facts: Mapping[str, str]
     return reached
 
 
-def make(digits: Digits, out: Path, *, seed: int = 1, steps: int = 1500) -> None:
-    """Trains and writes all four."""
-    out.mkdir(parents=True, exist_ok=True)
+def fit_network(name: str, digits: Digits, *, seed: int, steps: int) -> tuple[nn.Module, dict[str, str]]:
+    """`lenet` or `mlp`, trained from weights drawn by the seed."""
     (channels, size, _), pixels = digits.train[0].shape[1:], digits.train[0][0].numel()
-    networks: dict[str, tuple[Callable[[], nn.Module], str]] = {
-        "lenet": (lambda: LeNet(size=size, channels=channels, classes=digits.classes), f"LeNet {size}x{size}"),
-        "mlp": (lambda: Mlp(pixels=pixels, classes=digits.classes), f"fully connected {pixels}-500-150-{digits.classes}")}
-    for name, (build, architecture) in networks.items():
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)         # torch's layers draw their first weights from the global generator
-            model = build()
-        train(model, digits.train, steps=steps, batch=128, rate=1e-3, seed=seed)
-        write(model, out / f"{name}.safetensors", digits, {"architecture": architecture, "seed": str(seed),
-              "optimiser": f"Adam 1e-3, cosine, {steps} steps of 128"}, kind=torch.float16)
-    for name, (fitted, facts) in {"hog_svm": fit_svm(digits, cell=2 if size == 8 else 4),
-                                  "multinomial": fit_regression(digits)}.items():
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)         # torch's layers draw their first weights from the global generator
+        model = LeNet(size=size, channels=channels, classes=digits.classes) if name == "lenet" else \
+            Mlp(pixels=pixels, classes=digits.classes)
+    train(model, digits.train, steps=steps, batch=128, rate=1e-3, seed=seed)
+    return model, {"architecture": f"LeNet {size}x{size}" if name == "lenet" else f"fully connected {pixels}-500-150",
+                   "seed": str(seed), "optimiser": f"Adam 1e-3, cosine, {steps} steps of 128"}
+
+
+def make(digits: Digits, out: Path, *, seed: int = 1, steps: int = 1500) -> None:
+    """Trains and writes all four: networks in half precision, the convex ones in single, being small."""
+    out.mkdir(parents=True, exist_ok=True)
+    for name in ("lenet", "mlp"):
+        model, facts = fit_network(name, digits, seed=seed, steps=steps)
+        write(model, out / f"{name}.safetensors", digits, facts, kind=torch.float16)
+    for name, (fitted, facts) in {"hog_svm": fit_svm(digits), "multinomial": fit_regression(digits)}.items():
         write(fitted, out / f"{name}.safetensors", digits, facts | {"seed": "none, convex"}, kind=torch.float32)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, help="npz with images of 8×8 or 28×28 pixels and labels, instead of the digits")
+    parser.add_argument("--keys", nargs=2, metavar=("IMAGES", "LABELS"), help="arrays of the npz, where not obvious")
     parser.add_argument("--out", type=Path, default=Path("runs/training"))
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--steps", type=int, default=1500, help="of Adam, for the networks")
     arguments = parser.parse_args()
     torch.set_num_threads(1)        # the networks are small, and one thread gives the same sums on every machine
-    digits = bundled() if arguments.data is None else from_file(arguments.data, arguments.seed)
+    digits = bundled() if arguments.data is None else from_file(arguments.data, arguments.seed, arguments.keys)
     make(digits, arguments.out, seed=arguments.seed, steps=arguments.steps)
 
 

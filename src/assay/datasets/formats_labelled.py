@@ -100,7 +100,7 @@ def _labels(stored: MappedArray, names: Sequence[str] | None) -> Array:
     labels = stored.read(()).reshape(-1)
     greatest = len(names) - 1 if names is not None else LIMIT_CLASSES
     if bad := np.flatnonzero((labels < 0) | (labels > greatest)).tolist():
-        known = f"there are {len(names)} class names" if names is not None else f"at most {LIMIT_CLASSES} is read"
+        known = f"0 to {greatest}" + (f", there are {len(names)} class names" if names is not None else "")
         raise InputError(f"{where}: label {labels[bad[0]]} of sample {bad[0]} is out of range ({known}); number the "
                          "classes from 0, and name each of them")
     return labels.astype(np.int64)

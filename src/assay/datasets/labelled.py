@@ -124,10 +124,12 @@ def _look(frames: LabelledFrames, kept: Sequence[int], declared: Range | None) -
     for i in kept:
         stored, place = frames.read(i), frames.place(i)
         check_dtype(stored.dtype, place)
+        if stored.dtype.kind == "c":
+            raise InputError(f"{place}: complex values; a classifier's images are real: save their modulus")
         value_range = value_range or _usual_range(stored, place)
         if declared is None and value_range != _usual_range(stored, place):
-            raise InputError(f"{place}: values of type {stored.dtype}, and the samples before it have another type; save "
-                             "all with one type")
+            raise InputError(f"{place}: values of type {stored.dtype}, and the samples before it have another type; "
+                             "save all with one type")
         greatest = max(greatest, _within(stored, value_range, place))
         layout = _layout(stored, frames.channels_first).shape
         if shape is not None and layout != shape:
@@ -195,16 +197,12 @@ def _usual_range(stored: Array, place: str) -> Range:
         return 0.0, 255.0
     if stored.dtype.kind == "f":
         return 0.0, 1.0
-    if stored.dtype.kind == "c":
-        raise InputError(f"{place}: complex values; a classifier's images are real: save their modulus")
     raise InputError(f"{place}: values of type {stored.dtype}, whose range cannot be told; say value_range=, for example "
                      "(0, 65535) for 16-bit pictures, or save uint8")
 
 
 def _within(stored: Array, value_range: Range, place: str) -> float:
     """The greatest value, after a refusal of values that are not finite or outside the range."""
-    if stored.dtype.kind == "c":
-        raise InputError(f"{place}: complex values; a classifier's images are real: save their modulus")
     if stored.dtype.kind == "f":
         check_finite(torch.from_numpy(np.ascontiguousarray(stored, dtype=np.float64)), what=place)
     least, greatest = float(stored.min()), float(stored.max())

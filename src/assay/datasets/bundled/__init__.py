@@ -16,7 +16,7 @@ LICENCE = "ICBM 152 template, (c) McConnell Brain Imaging Centre, MNI, McGill Un
 SETS = {            # name -> task, and part of the stored arrays
     "brain": ("reconstruction", "audited"), "brain-tuning": ("reconstruction", "tuning"),
     "digits": ("classification", "audited"), "digits-tuning": ("classification", "tuning"),
-    "digits-training": ("classification", "train"),
+    "digits-train": ("classification", "train"),
 }
 
 

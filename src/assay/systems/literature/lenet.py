@@ -46,7 +46,10 @@ class LeNet(nn.Module):
 
 
 def build(state: Mapping[str, Tensor]) -> LeNet:
-    """The network whose weights these are, by their shapes."""
-    side = {FILTERS[1] * side ** 2: size for size, side in SIDES.items()}
+    """The network whose weights these are, by their shapes; `InputError` if they belong to no size of `SIDES`."""
+    sizes = {FILTERS[1] * side**2: size for size, side in SIDES.items()}
     features, channels = state["hidden.weight"].shape[1], state["conv1.weight"].shape[1]
-    return LeNet(size=side.get(features, features), channels=channels, classes=state["last.weight"].shape[0])
+    if features not in sizes:
+        raise InputError(f"LeNet weights: 'hidden.weight' takes {features} values, and the networks for 8×8 and 28×28 "
+                         f"pixels need {' and '.join(map(str, sizes))}; train with recipes/digits.py")
+    return LeNet(size=sizes[features], channels=channels, classes=state["last.weight"].shape[0])
