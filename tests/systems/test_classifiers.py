@@ -12,12 +12,12 @@ from torch import Tensor, nn
 
 from assay.arrays import InputError
 from assay.datasets.labelled import bundled_digits, one_batch
-from assay.systems.catalogue import WEIGHTS, fill, read_weights
 from assay.systems.established_classifiers import HogSvm, build_hog_svm, build_multinomial
 from assay.systems.hog import hog
 from assay.systems.literature import lenet, mlp
 from assay.systems.literature.lenet import LeNet
 from assay.systems.literature.mlp import Mlp
+from assay.systems.weights import SHIPPED, fill, read_weights
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "recipes"))
 import digits as recipe
@@ -26,7 +26,7 @@ BUILD = {"lenet": lenet.build, "mlp": mlp.build, "hog_svm": build_hog_svm, "mult
 
 
 def shipped(name: str) -> tuple[nn.Module, dict[str, str]]:
-    path = Path(str(WEIGHTS / f"{name}.safetensors"))
+    path = Path(str(SHIPPED / f"{name}.safetensors"))
     state, facts = read_weights(path)
     model = BUILD[name](state)
     fill(model, state, path)
@@ -108,7 +108,7 @@ def test_the_shipped_regression_is_stationary_at_the_weight_that_tuning_chose():
 
     chosen, losses = float(facts["l2_weight"]), json.loads(facts["tuning_cross_entropy"])
     assert gradient(chosen) < 1e-6 < 1e-5 < gradient(2 * chosen)
-    assert losses[facts["l2_weight"]] == min(losses.values()) and chosen not in (min(recipe.WEIGHTS), max(recipe.WEIGHTS))
+    assert losses[facts["l2_weight"]] == min(losses.values()) and chosen not in (min(recipe.SHIPPED), max(recipe.SHIPPED))
     tuning, truth = one_batch(bundled_digits("tuning"))
     reached = nn.functional.cross_entropy(model(tuning), truth)
     assert float(reached) == pytest.approx(losses[facts["l2_weight"]], abs=1e-4)
