@@ -108,7 +108,7 @@ def test_the_shipped_regression_is_stationary_at_the_weight_that_tuning_chose():
 
     chosen, losses = float(facts["l2_weight"]), json.loads(facts["tuning_cross_entropy"])
     assert gradient(chosen) < 1e-6 < 1e-5 < gradient(2 * chosen)
-    assert losses[facts["l2_weight"]] == min(losses.values()) and chosen not in (min(recipe.SHIPPED), max(recipe.SHIPPED))
+    assert losses[facts["l2_weight"]] == min(losses.values()) and chosen not in (min(recipe.WEIGHTS), max(recipe.WEIGHTS))
     tuning, truth = one_batch(bundled_digits("tuning"))
     reached = nn.functional.cross_entropy(model(tuning), truth)
     assert float(reached) == pytest.approx(losses[facts["l2_weight"]], abs=1e-4)
