@@ -153,8 +153,7 @@ def test_stretching_has_the_size_asked_for_in_any_unit(dtype, unit):
 def test_newton_ends_on_caps_made_to_be_met_one_after_another(caps):
     n = 200
     a = torch.ones(1, n, dtype=torch.float64)
-    falling = 0.9 ** torch.arange(n, dtype=torch.float64)[None]
-    cap = torch.full((1, n), 0.5, dtype=torch.float64) if caps == "equal" else falling
+    cap = 0.5 * a if caps == "equal" else 0.9 ** torch.arange(n, dtype=torch.float64)[None]
     radius = 0.999999 * cap.norm(dim=1)
     m = stretched(a, cap, radius)
     assert torch.allclose(m.norm(dim=1), radius, rtol=1e-12)

@@ -67,17 +67,17 @@ def targeted_margin(scores: Scores, label: Labels, target: Labels) -> PerExample
 def dlr(scores: Scores, label: Labels) -> PerExample:
     """(max_{k≠y} z_k − z_y) / (z_π1 − z_π3), π the order of falling scores: the margin in the scores' own unit.
 
-    Unchanged by shifts and positive factors of the scores. Croce and Hein, "Reliable evaluation of adversarial robustness
-    with an ensemble of diverse parameter-free attacks", ICML 2020 (arXiv 2003.01690), equation 6. Raises `InputError` with
-    fewer than three classes, where the quotient is the sign of the margin.
+    Unchanged by shifts and positive factors of the scores. Constant (1, zero gradient) where y ranks third: end a search
+    once the label is beaten, or climb `margin` beyond. Croce and Hein, "Reliable evaluation of adversarial robustness with
+    an ensemble of diverse parameter-free attacks", ICML 2020 (arXiv 2003.01690), equation 6. Raises `InputError` with
+    fewer than three classes.
 
     >>> dlr(torch.tensor([[3.0, 1.0, 2.0]]), torch.tensor([0])).tolist()
     [-0.5]
     """
     value = margin(scores, label)
     if scores.shape[1] < 3:
-        raise InputError(f"scores: the DLR loss needs at least 3 classes and these have {scores.shape[1]}, for which it is "
-                         "constant on either side of the boundary; use margin")
+        raise InputError(f"scores: the DLR loss needs at least 3 classes and these have {scores.shape[1]}; use margin")
     falling = scores.sort(dim=1, descending=True).values
     return value / _positive(falling[:, 0] - falling[:, 2], falling)
 

@@ -13,7 +13,7 @@ from assay.arrays import InputError, MaskPerExample, PerExample, per_example
 from assay.perturbations.protocol import ConvexSet, Examples
 from assay.searches.result import Best, Objective, Score, SearchResult, score
 
-FIRST_STEP = 2.0                                 # in radii
+FIRST_STEP, FIRST_STEPS = 2.0, 4                 # in radii, and how often restarts halve it before they begin anew
 MOMENTUM = 0.75                                  # the share of the new step; the rest repeats the last move
 FIRST_CHECK, SHORTER, SHORTEST = 0.22, 0.03, 0.06      # checkpoints, as shares of all steps
 
@@ -38,7 +38,9 @@ def auto_pgd(objective: Objective, within: ConvexSet, *, x: Examples, generators
     changed since then. All of it per example. Source: Croce and Hein, "Reliable evaluation of adversarial robustness
     with an ensemble of diverse parameter-free attacks", ICML 2020 (arXiv 2003.01690), section 3, Algorithm 1.
 
-    Runs: from `starts` (projected), then from `restarts` random members. `steps` counts gradients of a run. If the
+    Runs: from `starts` (projected), then from `restarts` random members, each of whose entries is shortened by a uniform
+    factor (ℓ∞: uniform in the ball, as published). The first is the published run; those after it begin with η = 1, ½, ¼,
+    2, 1, …, since a step of two radii forgets where it began. `steps` counts gradients of a run. If the
     objective returns a `Score`, `climbed` is f and the member kept is that of greatest harm. `done(harm)` says which
     examples need no worse member: they are frozen, and the search stops when all are. Raises `InputError` where there is
     no step or no start.
@@ -55,13 +57,14 @@ def auto_pgd(objective: Objective, within: ConvexSet, *, x: Examples, generators
         raise InputError(f"need steps ≥ 1 and at least one start, got steps={steps}, restarts={restarts}")
     if not 0 <= rho <= 1:
         raise InputError(f"rho is a share of steps, between 0 and 1, got {rho}")
-    begin = [within.project(x, start) for start in starts] + [within.sample(x, generators) for _ in range(restarts)]
+    begin = [(within.project(x, start), FIRST_STEP) for start in starts]
+    begin += [(_inside(within, x, generators), FIRST_STEP / 2 ** (run % FIRST_STEPS)) for run in range(restarts)]
     best = Best(within.zero(x))
-    for start in begin:
+    for start, length in begin:
         best.begin()
         if bool(finished(best, done).all()):
             break
-        _Run(objective, within, x, best, done, start).climb(steps, rho)
+        _Run(objective, within, x, best, done, start, length).climb(steps, rho)
     best.settled |= finished(best, done)
     return best.result()
 
@@ -88,26 +91,31 @@ def height(value: Tensor | Score) -> Tensor:
     return score(value).climbed.detach().double().nan_to_num(nan=-torch.inf, posinf=-torch.inf)
 
 
+def _inside(within: ConvexSet, x: Examples, generators: Sequence[torch.Generator]) -> Tensor:
+    member = within.sample(x, generators)
+    return within.project(x, member * torch.stack([torch.rand(member.shape[1:], dtype=member.real.dtype, generator=g)
+                                                   for g in generators]))
+
+
 class _Run:
     """One run: where every example is, where it was best, and how long its steps are."""
 
     def __init__(self, objective: Objective, within: ConvexSet, x: Examples, best: Best, done: Done | None,
-                 start: Tensor) -> None:
+                 start: Tensor, length: float) -> None:
         self.objective, self.within, self.x, self.best, self.done = objective, within, x, best, done
         self.point = self.last = start.detach()
         self.value, self.gradient = self._look(start)
         self.best_point, self.best_value, self.best_gradient = self.point, self.value, self.gradient
-        self.length = torch.full((len(start),), FIRST_STEP, dtype=torch.float64)
+        self.length = torch.full((len(start),), length, dtype=torch.float64)
 
     def _look(self, point: Tensor) -> tuple[Tensor, Tensor]:
         p = point.detach().requires_grad_(True)
         value = self.objective(p)
         climbed = score(value).climbed
         (gradient,) = torch.autograd.grad(climbed.sum(), p)
-        over = finished(self.best, self.done)
         self.best.see(p, value)
         self.best.backward += 1
-        self.best.flat |= (gradient.abs().flatten(1).amax(1) == 0) & ~over
+        self.best.flat |= (gradient.abs().flatten(1).amax(1) == 0) & ~finished(self.best, self.done)
         return height(value), torch.where(torch.isfinite(gradient.abs()), gradient, torch.zeros_like(gradient))
 
     def climb(self, steps: int, rho: float) -> None:
