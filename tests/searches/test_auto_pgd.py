@@ -36,7 +36,7 @@ class Blind:
     def __init__(self, within: InputBall) -> None:
         self.unit, self.zero, self.apply, self.size = within.unit, within.zero, within.apply, within.size
         self.sample, self.project, self.resized = within.sample, within.project, within.resized
-        self.steepest = within.steepest
+        self.steepest = self.uphill = within.steepest
 
 
 def linear(norm: str, radius: float, box: tuple[float, float] | None, *, wrap=lambda s: s, steps: int = 100) -> Tensor:

@@ -121,6 +121,9 @@ class Affine:
     def steepest(self, x: Examples, gradient: Tensor) -> Tensor:
         return gradient.sgn() * (self.share * self.limits).to(gradient.dtype)
 
+    def uphill(self, x: Examples, gradient: Tensor) -> Tensor:
+        return self.steepest(x, gradient)
+
     def sample(self, x: Examples, generators: Sequence[torch.Generator], size: PerExample | None = None) -> Tensor:
         """Uniform in the box; with a size, uniform on the surface of the box of that share."""
         limits = self.limits

@@ -77,7 +77,15 @@ class ConvexSet(PerturbationSet, Protocol):
     def project(self, x: Examples, p: Tensor) -> Tensor: ...
 
     def steepest(self, x: Examples, gradient: Tensor) -> Tensor:
-        """The direction of greatest increase whose size is that of the whole set: a full step of a linear search."""
+        """The member of greatest inner product with the gradient: the maximum of a linear objective."""
+        ...
+
+    def uphill(self, x: Examples, gradient: Tensor) -> Tensor:
+        """A full step of a search, as large as the set: the steepest direction of its ball, blind to any box.
+
+        `project` then brings it back. A step along `steepest` is 0 at an entry whose gradient points out of the box, so
+        an entry that has moved inward would never come back.
+        """
         ...
 
     def resized(self, radius: float) -> ConvexSet: ...

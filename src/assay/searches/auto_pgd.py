@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -18,13 +17,6 @@ MOMENTUM = 0.75                                  # the share of the new step; th
 FIRST_CHECK, SHORTER, SHORTEST = 0.22, 0.03, 0.06      # checkpoints, as shares of all steps
 
 Done = Callable[[PerExample], MaskPerExample]
-
-
-@runtime_checkable
-class Uphill(ConvexSet, Protocol):
-    """A set that knows the steepest direction of its ball alone; a set without one is climbed along `steepest`."""
-
-    def uphill(self, x: Examples, gradient: Tensor) -> Tensor: ...
 
 
 def auto_pgd(objective: Objective, within: ConvexSet, *, x: Examples, generators: Sequence[torch.Generator],
@@ -142,7 +134,7 @@ class _Run:
                 judged, since, rises = self.best_value, 0, torch.zeros_like(rises)
 
     def _next(self, *, first: bool) -> Tensor:
-        direction = self.within.uphill if isinstance(self.within, Uphill) else self.within.steepest
+        direction = self.within.uphill
         step = direction(self.x, self.gradient)
         ahead = self.within.project(self.x, self.point + per_example(self.length.to(step.real.dtype), step) * step)
         if first:

@@ -78,9 +78,9 @@ def _climb(objective: Objective, within: ConvexSet, x: Examples, start: Tensor, 
             second = BETA2 * second + (1 - BETA2) * norm(gradient) ** 2
             smooth = direction / (1 - BETA1 ** (step + 1))
             trust = norm(smooth) / (second / (1 - BETA2 ** (step + 1))).sqrt().clamp_min(1e-38)
-            move = within.steepest(x, smooth) * per_example(trust.clamp_max(1.0), smooth)
+            move = within.uphill(x, smooth) * per_example(trust.clamp_max(1.0), smooth)
         else:
-            direction = MOMENTUM * direction + (1 - MOMENTUM) * within.steepest(x, gradient)
+            direction = MOMENTUM * direction + (1 - MOMENTUM) * within.uphill(x, gradient)
             move = direction
         length = LONGEST * (SHORTEST / LONGEST) ** (step / max(1, steps - 1))
         p = within.project(x, p.detach() + length * move)
