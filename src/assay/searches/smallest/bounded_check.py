@@ -18,13 +18,14 @@ LONGEST, SHORTEST, MOMENTUM = 1.0, 0.02, 0.5
 
 def bounded_check(scores: Scores, x: Tensor, decision: Tensor, *, norm: str, radius: PerExample,
                   generators: Sequence[torch.Generator], box: Box | None = None, steps: int = 20,
-                  restarts: int = 1) -> Smallest:
+                  restarts: int = 1, draws: int = 1) -> Smallest:
     """A flip of size ≤ radius (batch,), if one of the `restarts` ascents finds it: p ← P(p + α_t radius d_t).
 
     d_t ← ½ d_{t−1} + ½ s(g), s(g) the steepest direction of the norm, of the gradient of the margin without the entries
     that the box holds; α_t from 1 down to 0.02 geometrically; P the Euclidean projection onto the ball cut by the box.
-    Starts are random members, one generator per example. An example leaves when it flips. Momentum as in gradient_ascent;
-    the loss as in Carlini and Wagner, IEEE S&P 2017, f₆. Raises `InputError` for bad arguments.
+    Each start is the best by margin of `draws` random members, one generator per example. An example leaves when it
+    flips. Momentum as in gradient_ascent; the loss as in Carlini and Wagner, IEEE S&P 2017, f₆. Raises `InputError` for
+    bad arguments.
 
     >>> found = bounded_check(lambda x: torch.cat((0 * x[:, :1], x.sum(1, keepdim=True) - 3), 1), torch.zeros(2, 2),
     ...                       torch.tensor([0, 0]), norm="linf", radius=torch.tensor([1.4, 1.6]),
@@ -32,26 +33,34 @@ def bounded_check(scores: Scores, x: Tensor, decision: Tensor, *, norm: str, rad
     >>> found.found.tolist()
     [False, True]
     """
-    if steps < 1 or restarts < 1 or len(generators) != len(x) or radius.shape != x.shape[:1]:
-        raise InputError(f"need steps ≥ 1, restarts ≥ 1, and one radius and one generator for each of the {len(x)} "
-                         f"examples, got {steps}, {restarts}, {tuple(radius.shape)}, {len(generators)}")
+    if min(steps, restarts, draws) < 1 or len(generators) != len(x) or radius.shape != x.shape[:1]:
+        raise InputError(f"need steps, restarts and draws ≥ 1, and one radius and one generator for each of the {len(x)} "
+                         f"examples, got {steps}, {restarts}, {draws}, {tuple(radius.shape)}, {len(generators)}")
     state = Nearest(scores, x, decision, kind=norm, box=box, stage="bounded check")
     for _ in range(restarts):
         index = state.open()
         index = index[~state.found[index]]
         if len(index) == 0:
             break
-        start = random_start(state, index, radius[index], generators)
+        start = random_start(state, index, radius[index], generators, draws)
         climb(state, index, start, radius[index], steps=steps)
     return state.result()
 
 
-def random_start(state: Nearest, index: Tensor, radius: PerExample, generators: Sequence[torch.Generator]) -> Tensor:
-    """A random direction (ℓ2: Gaussian; ℓ∞: signs) at the radius, in the box."""
-    x = state.x
-    draws = torch.stack([torch.randn(x.shape[1:], dtype=x.dtype, generator=generators[i]) for i in index.tolist()])
-    p = spread(radius, x) * steepest(draws.to(x.device), state.kind)
-    return project_onto_ball_in_box(p, radius.to(x.dtype), *state.room(index), kind=state.kind)
+def random_start(state: Nearest, index: Tensor, radius: PerExample, generators: Sequence[torch.Generator],
+                 draws: int = 1) -> Tensor:
+    """The best by margin of `draws` random directions (ℓ2: Gaussian; ℓ∞: signs) at the radius, in the box."""
+    x, best, greatest = state.x, torch.zeros_like(state.x[index]), torch.full_like(radius, -torch.inf, dtype=torch.float64)
+    for _ in range(draws):
+        noise = torch.stack([torch.randn(x.shape[1:], dtype=x.dtype, generator=generators[i]) for i in index.tolist()])
+        p = spread(radius, x) * steepest(noise.to(x.device), state.kind)
+        p = project_onto_ball_in_box(p, radius.to(x.dtype), *state.room(index), kind=state.kind)
+        if draws == 1:
+            return p
+        margin = state.look(index, p)
+        best = torch.where(spread(margin > greatest, p) > 0, p, best)
+        greatest = torch.maximum(margin, greatest)
+    return best
 
 
 def climb(state: Nearest, index: Tensor, start: Tensor, radius: PerExample, *, steps: int,
@@ -72,16 +81,8 @@ def climb(state: Nearest, index: Tensor, start: Tensor, radius: PerExample, *, s
         if len(active) == 0:
             break
         p, size = end[active], radius[active]
-        direction[active] = (1 - MOMENTUM) * steepest(free(state, at, p, gradient), state.kind) + MOMENTUM * direction[active]
+        direction[active] = (1 - MOMENTUM) * steepest(state.free(at, p, gradient), state.kind) + MOMENTUM * direction[active]
         length = longest * (SHORTEST / longest) ** (step / max(1, steps - 1))
         end[active] = project_onto_ball_in_box(p + spread(length * size, p) * direction[active], size.to(p.dtype),
                                                *state.room(at), kind=state.kind)
     return end, flips
-
-
-def free(state: Nearest, index: Tensor, p: Tensor, gradient: Tensor) -> Tensor:
-    """The gradient without the entries at a side of the box that it pushes against."""
-    low, high = state.room(index)
-    if low is None or high is None:
-        return gradient
-    return torch.where(((gradient > 0) & (p >= high)) | ((gradient < 0) & (p <= low)), 0.0, gradient)

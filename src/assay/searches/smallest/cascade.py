@@ -17,6 +17,7 @@ from assay.searches.smallest.deepfool import project_onto_boundary
 from assay.searches.smallest.fmn import follow
 from assay.searches.smallest.nearest import Nearest
 from assay.searches.smallest.result import Box, Scores, Smallest
+from assay.searches.smallest.rivals import visit
 from assay.searches.smallest.superdeepfool import alternate
 
 CHECKED_AT = 0.95
@@ -25,13 +26,15 @@ AHEAD = (0.0, 0.003, 0.01, 0.03, 0.1)        # how far past the linearised bound
 
 def smallest_change(scores: Scores, x: Tensor, decision: Tensor, *, norm: str = "l2", box: Box | None = None,
                     generators: Sequence[torch.Generator], classes: int | None = None, refine_steps: int = 40,
-                    check_steps: int = 20, restarts: int = 1, polish_rounds: int = 5) -> Smallest:
+                    check_steps: int = 20, restarts: int = 1, draws: int = 8, polish_rounds: int = 5,
+                    other_rivals: int = 3) -> Smallest:
     """argmin ‖p‖ over x + p in the box with max_{k ≠ decision} s_k > s_decision, as small as several searches find it.
 
     1. SuperDeepFool, each step within the box. 2. What has not crossed is pushed across; all are brought back to the edge
-    along their own line. 3. Refined from there by DDN (ℓ2) or FMN (ℓ∞), then polished: projected onto the linearised
-    boundary, pushed across, brought back. 4. An ascent on the margin at 0.95 of the size found, from the best point and
-    `restarts` random ones; where it flips, back to 3's polish. 5. The smallest flip of all; `winner` names the search.
+    along their own line. 3. The `other_rivals` classes next nearest are approached too; the best is refined by DDN (ℓ2)
+    or FMN (ℓ∞), then polished: projected onto the linearised boundary, pushed across, brought back. 4. An ascent on the
+    margin at 0.95 of the size found, from the best point and `restarts` random ones (each the best of `draws` by margin);
+    where it flips, brought back and polished. 5. The smallest flip of all; `winner` names the search.
 
     x (batch, …); decision (batch,) the class to leave; `norm` "l2" or "linf"; `box` (least, greatest) value of an entry;
     `generators` one per example; `classes` as for `deepfool`. Examples away from `decision` have size 0. Where nothing is
@@ -46,32 +49,34 @@ def smallest_change(scores: Scores, x: Tensor, decision: Tensor, *, norm: str = 
     """
     if len(generators) != len(x):
         raise InputError(f"one generator for each of the {len(x)} examples, got {len(generators)}")
-    if min(refine_steps, check_steps, restarts, polish_rounds) < 0:
-        raise InputError("refine_steps, check_steps, restarts and polish_rounds must be ≥ 0")
+    if min(refine_steps, check_steps, restarts, polish_rounds, other_rivals) < 0 or draws < 1:
+        raise InputError("refine_steps, check_steps, restarts, polish_rounds, other_rivals must be ≥ 0, draws ≥ 1")
     state = Nearest(scores, x, decision, kind=norm, box=box, classes=classes, stage="superdeepfool")
     index = state.open()
     if len(index):
-        _begin(state, index, generators)
+        _begin(state, index, generators, draws)
         index = index[state.found[index]]
     if len(index):
+        state.stage = "other rivals"
+        visit(state, index, count=other_rivals)
         _refine(state, index, refine_steps)
         polish(state, index, polish_rounds)
-        _check_below(state, index, generators, check_steps, restarts, polish_rounds)
+        _check_below(state, index, generators, check_steps, restarts, draws, polish_rounds)
     return state.result(unfinished=Stop.BUDGET)
 
 
-def _begin(state: Nearest, index: Tensor, generators: Sequence[torch.Generator]) -> None:
+def _begin(state: Nearest, index: Tensor, generators: Sequence[torch.Generator], draws: int) -> None:
     """SuperDeepFool; what has not crossed is pushed on, then climbs in growing balls; all back to the edge."""
     end = alternate(state, index, rounds=3, steps=20)
     left = ~state.found[index]
     if bool(left.any()):
         state.stage = "crossing"
         cross(state, index[left], end[left])
-        _climb_wider(state, index[~state.found[index]], generators)
+        _climb_wider(state, index[~state.found[index]], generators, 4 * draws)
     _back(state, index[state.found[index]])
 
 
-def _climb_wider(state: Nearest, index: Tensor, generators: Sequence[torch.Generator]) -> None:
+def _climb_wider(state: Nearest, index: Tensor, generators: Sequence[torch.Generator], draws: int) -> None:
     """Ascents on the margin in balls that grow fourfold, up to one that holds the box (or 100 times the inputs' norm)."""
     if len(index) == 0:
         return
@@ -80,7 +85,7 @@ def _climb_wider(state: Nearest, index: Tensor, generators: Sequence[torch.Gener
         index, greatest = index[~state.found[index]], greatest[~state.found[index]]
         if len(index) == 0:
             return
-        start = random_start(state, index, share * greatest, generators)
+        start = random_start(state, index, share * greatest, generators, draws)
         climb(state, index, start, share * greatest, steps=20)
 
 
@@ -100,7 +105,7 @@ def _refine(state: Nearest, index: Tensor, steps: int) -> None:
         return
     if state.kind == "l2":
         state.stage = "ddn"
-        turn(state, index, state.perturbation[index], state.size[index], steps=steps, step_length=0.5)
+        turn(state, index, state.perturbation[index], state.size[index], steps=steps, step_length=0.3, fading=True)
     else:
         state.stage = "fmn"
         follow(state, index, state.perturbation[index], steps=steps)
@@ -123,7 +128,7 @@ def polish(state: Nearest, index: Tensor, rounds: int) -> None:
 
 
 def _just_across(state: Nearest, index: Tensor, p: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
-    """The nearest point a little past the linearised boundary, further until it flips or is no smaller than what is known."""
+    """The nearest point a little past the linearised boundary, further until it flips or is no smaller than the best."""
     end, flips = p.clone(), torch.zeros(len(index), dtype=torch.bool, device=index.device)
     trying = torch.arange(len(index), device=index.device)
     for ahead in AHEAD:
@@ -139,13 +144,14 @@ def _just_across(state: Nearest, index: Tensor, p: Tensor, w: Tensor) -> tuple[T
 
 
 def _check_below(state: Nearest, index: Tensor, generators: Sequence[torch.Generator], steps: int, restarts: int,
-                 polish_rounds: int) -> None:
+                 draws: int, polish_rounds: int) -> None:
     if steps == 0:
         return
     state.stage = "bounded check"
     for restart in range(1 + restarts):
         radius = CHECKED_AT * state.size[index]
-        start = CHECKED_AT * state.perturbation[index] if restart == 0 else random_start(state, index, radius, generators)
+        start = (CHECKED_AT * state.perturbation[index] if restart == 0
+                 else random_start(state, index, radius, generators, draws))
         end, flips = climb(state, index, start, radius, steps=steps)
         if bool(flips.any()):
             bisect(state, index[flips], end[flips])

@@ -22,7 +22,8 @@ def ddn(scores: Scores, x: Tensor, decision: Tensor, *, steps: int = 100, box: B
 
     Starts from δ = 0 with ε = `size` (unit of the inputs: 1 as published, for images in [0, 1]); α falls from `size` to
     `size`/100 along a cosine. The published loss is the cross-entropy; its gradient has the direction of the margin's for
-    two classes, and vanishes in float32 where the margin is large, so the margin max_k s_k − s_decision is climbed.
+    two classes, and vanishes in float32 where the margin is large, so the margin max_k s_k − s_decision is climbed,
+    without the entries that the box holds.
     Raises `InputError` for bad arguments. Source: Rony et al., CVPR 2019 (arXiv 1811.09600), algorithm 1.
 
     >>> found = ddn(lambda x: torch.cat((0 * x[:, :1], x @ torch.tensor([[3.0], [4.0]]) - 5), 1), torch.zeros(1, 2),
@@ -40,8 +41,11 @@ def ddn(scores: Scores, x: Tensor, decision: Tensor, *, steps: int = 100, box: B
 
 
 def turn(state: Nearest, index: Tensor, p: Tensor, size: PerExample, *, steps: int, gamma: float = 0.05,
-         step_length: float = 1.0) -> Tensor:
-    """DDN from p (n, …) and ε = `size` (n,), α from `step_length`·`size`; returns which of all examples have settled."""
+         step_length: float = 1.0, fading: bool = False) -> Tensor:
+    """DDN from p (n, …) and ε = `size` (n,), α from `step_length`·`size`; returns which of all examples have settled.
+
+    `fading`: γ falls with α, as in FMN: a constant γ keeps the size swinging by its share.
+    """
     radius, first = size.double().clone(), step_length * size.double()
     active = torch.arange(len(index), device=index.device)
     p = p.clone()
@@ -56,8 +60,9 @@ def turn(state: Nearest, index: Tensor, p: Tensor, size: PerExample, *, steps: i
         if len(active) == 0:
             break
         share = SHORTEST + (1 - SHORTEST) * (1 + math.cos(math.pi * step / steps)) / 2
-        moved = p[active] + spread(share * first[active], gradient) * steepest(gradient, "l2")
-        radius[active] *= torch.where(margin > 0, 1 - gamma, 1 + gamma)
+        moved = p[active] + spread(share * first[active], gradient) * steepest(state.free(at, p[active], gradient), "l2")
+        change = gamma * share if fading else gamma
+        radius[active] *= torch.where(margin > 0, 1 - change, 1 + change)
         p[active] = state.clip(at, spread(radius[active] / norm(moved).double().clamp_min(1e-300), moved) * moved)
     return (late - state.size <= 1e-3 * state.size) & state.found
 

@@ -21,12 +21,12 @@ def fmn(scores: Scores, x: Tensor, decision: Tensor, *, norm: str = "l2", steps:
         step_length: float = 1.0) -> Smallest:
     """δ ← P_ε(δ + α g), g the steepest direction of the margin; ε follows the boundary.
 
-    Where x + δ does not flip and no flip is known, ε = ‖δ‖ + the distance to the linearised boundary (within the box, if
-    there is one); else ε ← (1 + γ) ε, at most the smallest size known. Where it flips, ε ← (1 − γ) min(ε, ‖δ‖). γ falls
-    from 0.05 to 0.001 along a cosine. P is the Euclidean projection onto the ball cut by the box. α falls from
-    `step_length`·ε to a hundredth of it: the published α is a length in the unit of the inputs, this one has no unit, and
-    for ℓ∞ the direction is that norm's own, the sign. Raises `InputError` for bad arguments.
-    Source: Pintor et al., NeurIPS 2021 (arXiv 2102.12827), algorithm 1.
+    Where x + δ does not flip and no flip is known, ε = (1 + γ)(‖δ‖ + the distance to the linearised boundary, within the
+    box if there is one); the published factor is 1, which may end just short. Else ε ← (1 + γ) ε, at most the smallest
+    size known. Where it flips, ε ← (1 − γ) min(ε, ‖δ‖). γ falls from 0.05 to 0.001 along a cosine. P is the Euclidean
+    projection onto the ball cut by the box. α falls from `step_length`·ε to a hundredth of it: the published α is a
+    length in the unit of the inputs, this one has no unit, and for ℓ∞ the direction is that norm's own, the sign. Raises
+    `InputError` for bad arguments. Source: Pintor et al., NeurIPS 2021 (arXiv 2102.12827), algorithm 1.
 
     >>> found = fmn(lambda x: torch.cat((0 * x[:, :1], x @ torch.tensor([[3.0], [4.0]]) - 5), 1), torch.zeros(1, 2),
     ...             torch.tensor([0]), norm="linf")
@@ -69,6 +69,6 @@ def _radius(state: Nearest, index: Tensor, p: Tensor, radius: Tensor, margin: Te
             gamma: float) -> Tensor:
     here, known = size_of(p.double(), state.kind), state.size[index]
     ahead, _ = nearest_on_hyperplane(gradient, -margin, *state.room(index, p), kind=state.kind)
-    guess = here + size_of(ahead.double(), state.kind)
+    guess = (1 + gamma) * (here + size_of(ahead.double(), state.kind))     # exactly there is, by rounding, never across
     outside = torch.where(torch.isfinite(known), torch.minimum((1 + gamma) * radius, known), guess)
     return torch.where(margin > 0, (1 - gamma) * torch.minimum(radius, here), outside)

@@ -29,7 +29,8 @@ class Nearest:
         self.scores, self.x, self.decision = scores, x.detach(), decision.detach().long()
         self.kind, self.box, self.stage = kind, box, stage
         n = len(x)
-        self.low, self.high = (None, None) if box is None else (box[0] - self.x, box[1] - self.x)
+        self.low: Tensor | None = None if box is None else box[0] - self.x
+        self.high: Tensor | None = None if box is None else box[1] - self.x
         self.perturbation = torch.zeros_like(self.x)
         self.size = torch.full((n,), torch.inf, dtype=torch.float64, device=x.device)
         self.new = self.decision.clone()
@@ -74,6 +75,13 @@ class Nearest:
             return None, None
         low, high = self.low[index], self.high[index]
         return (low, high) if p is None else ((low - p).clamp_max(0), (high - p).clamp_min(0))
+
+    def free(self, index: Tensor, p: Tensor, gradient: Tensor) -> Tensor:
+        """The gradient without the entries at a side of the box that it pushes against."""
+        low, high = self.room(index)
+        if low is None or high is None:
+            return gradient
+        return torch.where(((gradient > 0) & (p >= high)) | ((gradient < 0) & (p <= low)), 0.0, gradient)
 
     def look(self, index: Tensor, p: Tensor) -> Tensor:
         """The margins (n,) at x + p, by one forward evaluation."""
@@ -153,7 +161,8 @@ def _check(x: Tensor, decision: Tensor, kind: str, box: Box | None) -> None:
     if kind not in NORMS:
         raise InputError(f"unknown norm {kind!r}; known: {', '.join(NORMS)}")
     if x.dtype not in REAL:
-        raise InputError(f"x must be float32 or float64, got {x.dtype}; convert with .float() and scale as the model expects")
+        raise InputError(f"x must be float32 or float64, got {x.dtype}; convert with .float() and scale as "
+                         "the model expects")
     if x.ndim < 2 or len(x) == 0:
         raise InputError(f"x must be (batch, …) with at least one example, got shape {tuple(x.shape)}")
     if decision.shape != x.shape[:1] or decision.is_floating_point() or decision.dtype == torch.bool:
