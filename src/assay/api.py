@@ -14,7 +14,7 @@ from assay.verdicts import judge_all
 if TYPE_CHECKING:
     from assay.audits.run import Watcher
     from assay.audits.session import Session
-    from assay.verification import Claim
+    from assay.verification import Claim, Say
 
 
 class Audit:
@@ -109,7 +109,6 @@ def audit(system: Any, data: Any = "", *, profile: str = "research", budget: str
 def verify(path: str | Path, *, replay: bool = True, everything: bool = False,
            watch: Callable[[Any], None] | None = None) -> list[Claim]:
     """Check an audit's folder (or its warning_label.json): hashes, label, expiry, model, data, then replay witnesses."""
-    from assay.reports import warning_label
     from assay.verification import Claim, check_files
 
     path = Path(path)
@@ -125,16 +124,34 @@ def verify(path: str | Path, *, replay: bool = True, everything: bool = False,
 
     good = check_files(folder, say)
     if good and beside.exists():
-        label = warning_label.read(beside.read_bytes())
-        wrong = warning_label.differences(label, folder, Audit(folder.path).verdicts)
-        good = say("the label says what the findings say", not wrong, "; ".join(wrong[:3]) or "every field")
-        say("the label has not expired", not warning_label.expired(label, datetime.now(UTC)),
-            f"valid until {label['valid_until'][:10]}")
+        good = _check_label(folder, beside, say)
     if good and replay:
         from assay.audits.replay import replay_all
 
         replay_all(folder, everything, say)
     return claims
+
+
+def _check_label(folder: AuditFolder, path: Path, say: Say) -> bool:
+    """Whether the label is whole, says what the findings say, is drawn as it says, and has not expired."""
+    from assay.reports import html, warning_label
+
+    try:
+        label = warning_label.read(path.read_bytes())
+    except warning_label.LabelError as error:
+        return say("the label is whole", False, str(error))
+    verdicts = Audit(folder.path).verdicts
+    wrong = warning_label.differences(label, folder, verdicts)
+    good = say("the label says what the findings say", not wrong, "; ".join(wrong[:3]) or "every field")
+    expected = {**warning_label.drawn(label), "report.html": html.contents(folder, verdicts)}
+    present = {name: path.parent / name for name in expected if (path.parent / name).exists()}
+    changed = [name for name, file in present.items() if file.read_bytes() != expected[name]]
+    good &= say("report and drawings are those of the findings and the label", not changed, (
+        f"{', '.join(changed)}: bytes differ (changed, or drawn by another version of Assay or Pillow); `assay report` "
+        "draws them again") if changed else f"{len(present)} files drawn again")
+    say("the label has not expired", not warning_label.expired(label, datetime.now(UTC)),
+        f"valid until {label['valid_until'][:10]}")
+    return good
 
 
 def session_for(system: Any, data: Any, *, profile: str, budget: str, established: Sequence[Any], seed: int,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -139,8 +140,17 @@ def demo(what: str, out: Path | None, processes: int, form: str) -> int:
     system, usual = DEMOS[what]
     out = out or usual
     code = _run(Recipe(systems=(system,), budget="demo"), out, form, processes)
-    click.echo(f"\nLook:   open {out}/report.html\nVerify: assay verify {out}", err=True)
+    click.echo(f"\nLook:   open {out}/report.html\nVerify: {_command()} verify {out}", err=True)
     return 0 if code == EXIT["findings"] else code
+
+
+def _command() -> str:
+    """How this program was called: by its name where that finds it, else by its path."""
+    found = shutil.which("assay")
+    called = Path(sys.argv[0])
+    if called.name != "assay" or (found and Path(found).resolve() == called.resolve()):
+        return "assay"
+    return str(called.relative_to(Path.cwd()) if called.is_relative_to(Path.cwd()) else called)
 
 
 def _run(recipe: Any, out: Path | None, form: str, processes: int = 1, batch: int | None = None) -> int:

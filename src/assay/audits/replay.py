@@ -12,6 +12,7 @@ from torch import Tensor
 from assay.audits.prepare import session_from
 from assay.audits.session import Session
 from assay.checks.check import Bench, Check
+from assay.checks.smallest_change import random_radii
 from assay.checks.worst_case import Rung, draw_controls
 from assay.metrics import protocol as metrics
 from assay.metrics.protocol import Response
@@ -125,16 +126,25 @@ def _numbers(check: Check, row: Finding, bench: Bench, x: Examples, p: Tensor) -
     with torch.no_grad():
         changed, normal = within.apply(x, p), _normal(bench, row, x)
         response = Response(output=target(changed.inputs), changed=changed, normal=normal, original=x)
-        found = {"worst": float(metric.compute(response)), "size": float(within.size(x, p)),
-                 "gain": float(GAIN.compute(response))}
+        found = {"worst": float(metric.compute(response)), "size": float(within.size(x, p))}
+        if row.gain is not None:
+            found["gain"] = float(GAIN.compute(response))
         found |= {f"{m}.worst": float(metrics.find(m).compute(response)) for m in check.extra_metrics
                   if f"{m}.worst" in row.extra}
         if row.origin == row.system and row.average is not None:
-            controls = draw_controls(check, target, bench, x, Rung.at(row.level or 0.0, within, p), normal)
-            found |= {"average": float(controls.values.mean()), "control_gain": float(controls.gains.mean())}
+            found |= _by_chance(check, row, bench, x, Rung.at(row.level or 0.0, within, p), normal)
         if metric.has_normal:
             found["normal"] = float(metric.compute(Response(output=normal, changed=x, normal=normal, original=x)))
         return found
+
+
+def _by_chance(check: Check, row: Finding, bench: Bench, x: Examples, rung: Rung, normal: Tensor) -> dict[str, float]:
+    """What random changes do, drawn again from their seeds."""
+    target = bench.systems[row.system]
+    if check.method == "smallest-change":
+        return {"average": float(random_radii(check, target, bench, x, torch.ones(1, dtype=torch.bool)).median())}
+    controls = draw_controls(check, target, bench, x, rung, normal)
+    return {"average": float(controls.values.mean()), "control_gain": float(controls.gains.mean())}
 
 
 def _normal(bench: Bench, row: Finding, x: Examples) -> Tensor:

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor
 
 from assay.checks.check import Bench, key
-from assay.perturbations.protocol import Examples
+from assay.perturbations.details import Details
+from assay.perturbations.protocol import Examples, PerturbationSet
 
 KINDS = (2, 3)          # axes of one picture: grey (height, width), colour (height, width, 3)
 
 
-def pictures_of(system: str, x: Examples, changed: Examples, own: Tensor, normal: Tensor, others: Mapping[str, Tensor],
+def pictures_of(system: str, within: PerturbationSet, x: Examples, changed: Examples, own: Tensor, normal: Tensor, others: Mapping[str, Tensor],
                 others_normal: Mapping[str, Tensor]) -> dict[str, Tensor | None]:
-    """Panels by name: original and changed, and what each system made of both where its outputs are images."""
+    """Panels by name: original and changed, and what each system made of both where its outputs are images.
+
+    A drawn detail also leaves the mask of its pixels, so that the report can frame it.
+    """
     if x.labelled:
         return {"original": x.inputs, "changed": changed.inputs}
     found = {f"worst:{system}": own, f"normal:{system}": normal, "original": x.truth, "changed": _shown(changed, x)}
+    if isinstance(within, Details) and x.truth is not None and changed.truth is not None and not within.kernel:
+        found["detail"] = changed.truth != x.truth
     found |= {f"worst:{name}": output for name, output in others.items()}
     return found | {f"normal:{name}": output for name, output in others_normal.items()}
 
@@ -39,7 +46,9 @@ def _drawn(picture: Tensor) -> Tensor | None:
     """(height, width) or (height, width, 3) of moduli; (1 or 3, height, width) is turned; anything else is no picture."""
     if picture.ndim == 3 and picture.shape[0] in (1, 3):
         picture = picture[0] if picture.shape[0] == 1 else picture.movedim(0, -1)
-    return picture.abs().half().contiguous() if picture.ndim in KINDS else None
+    if picture.ndim not in KINDS:
+        return None
+    return picture.contiguous() if picture.dtype == torch.bool else picture.abs().half().contiguous()
 
 
 def _shown(changed: Examples, x: Examples) -> Tensor | None:

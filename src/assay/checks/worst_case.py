@@ -137,7 +137,7 @@ def report(check: Check, system: str, bench: Bench, x: Examples, normal: Tensor,
             order = rung.harm.argsort(descending=True)[: bench.keep].tolist()
             for i in sorted(order):
                 witnesses[key(system, x.ids[i], rung.level)] = rung.parameters[i].clone()
-            pictures = pictures_of(system, x, changed, own.output, normal, outputs, their_normal)
+            pictures = pictures_of(system, rung.within, x, changed, own.output, normal, outputs, their_normal)
             exhibits |= exhibit(pictures, bench, system, x, rung.level)
     return UnitResult(findings=tuple(findings), witnesses=witnesses, exhibits=exhibits)
 

@@ -25,17 +25,21 @@ LIMIT = 5_000_000   # bytes
 
 
 def write_report(folder: Folder, verdicts: Sequence[Verdict], path: Path) -> Path:
-    """Write the self-contained report to `path` (aside, then renamed) and return the path.
+    """Write the self-contained report to `path` (aside, then renamed) and return the path."""
+    write_aside(path, contents(folder, verdicts))
+    return path
 
-    Raises ValueError if the report would exceed 5 MB even without pictures.
+
+def contents(folder: Folder, verdicts: Sequence[Verdict]) -> bytes:
+    """The bytes of the report: the same for the same folder and verdicts.
+
+    Raises ValueError if it would exceed 5 MB even without pictures.
     """
     for budget in (BUDGET, BUDGET // 4, 0):
         text = render(folder, verdicts, budget=budget).encode()
         if len(text) <= LIMIT:
-            write_aside(path, text)
-            return path
-    raise ValueError(f"{path.name}: {len(text)} bytes without any picture, more than {LIMIT}; audit fewer samples at "
-                     "once")
+            return text
+    raise ValueError(f"report.html: {len(text)} bytes without any picture, more than {LIMIT}; audit fewer samples at once")
 
 
 def render(folder: Folder, verdicts: Sequence[Verdict], *, budget: int = BUDGET) -> str:

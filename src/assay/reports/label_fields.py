@@ -16,6 +16,7 @@ from assay.reports.comparison import (
     at_level,
     effort,
     is_complete,
+    judged,
     mean_estimate,
     rows_of,
     unequal_checks,
@@ -109,7 +110,9 @@ def evidence(folder: Folder, rows: Sequence[Comparison], top: Headline, findings
                        "evaluations": round(effort(findings, row.audited)) if row else 0},
             "parts": {"finished": finished, "planned": planned, "complete": is_complete(folder)},
             "checks": [{"id": r.audited.check, "title": printable(r.title), "outcome": r.audited.outcome.value,
-                        "harmed": r.audited.harmed, "n": r.audited.n} for r in rows]}
+                        "harmed": r.audited.harmed, "n": r.audited.n,
+                        "established": None if r.established is None or not judged(r.established) else {
+                            "harmed": r.established.harmed, "n": r.established.n}} for r in rows]}
 
 
 def scope(header: Mapping[str, Any], row: Comparison | None) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 from assay.reports.wording import amount, shortened, significant, span
 
 # Longest rows of the drawing, in lines; what is cut ends in an ellipsis and stands whole in the JSON and the text.
-_LIMITS = {"Not tested": 7, "Checks": 6, "Evidence": 4}
+_LIMITS = {"Not tested": 7, "Checks": 9, "Evidence": 4}
 
 _INDEPENDENCE = {"self": "self-tested", "second-party": "second party", "third-party": "third party"}
 
@@ -30,7 +30,9 @@ def bar_lines(results: Mapping[str, Any]) -> list[BarLine]:
              BarLine(words="Worst case found", style="worst", estimate=results["worst_case"])]
     established = results["established"]
     if established:
-        words = f"Established method ({shortened(established['name'], 20)}), worst case"
+        usual = established["normal"]
+        beside = "" if usual is None else f"; normally {amount(usual['value'], results['metric']['unit'])}"
+        words = f"Established method ({shortened(established['name'], 16)}), worst{beside or ' case'}"
         lines.append(BarLine(words=words, style="own", estimate=established["worst_case"]))
     return lines
 
@@ -56,7 +58,7 @@ def scale_of(metric: Mapping[str, Any]) -> tuple[str, str]:
 def rows(label: Mapping[str, Any]) -> list[tuple[str, str, int]]:
     """The named rows under the bars: name, text, greatest number of lines in the drawing."""
     listed = [("Change used", _change(label)), ("Harm means", _harm(label)), ("Evidence", _evidence(label)),
-              ("Checks", _checks(label)), ("Not tested", "; ".join(t.rstrip(".") for t in label["not_tested"]) + "."),
+              ("Checks", _checks(label)), ("Not tested", ". ".join(t[:1].upper() + t[1:].rstrip(".") for t in label["not_tested"]) + "."),
               ("What to do", " ".join(label["actions"])), ("Profile", _profile(label)), ("Tested by", _auditor(label))]
     return [(name, text, _LIMITS.get(name, 5)) for name, text in listed if text]
 
@@ -119,7 +121,10 @@ def _checks(label: Mapping[str, Any]) -> str:
              "inconclusive": "could not be judged", "not applicable": "not applicable"}
     groups: dict[str, list[str]] = {}
     for check in label["evidence"]["checks"]:
-        count = f" ({check['harmed']} of {check['n']})" if check["outcome"] == "unstable" else ""
+        own = [f"{check['harmed']} of {check['n']}"] if check["outcome"] == "unstable" else []
+        other = check["established"]
+        theirs = [f"established method {other['harmed']} of {other['n']}"] if other and other["harmed"] else []
+        count = f" ({', '.join(own + theirs)})" if own or theirs else ""
         groups.setdefault(check["outcome"], []).append(check["title"] + count)
     text = "; ".join(f"{words[kind]}: {', '.join(groups[kind])}" for kind in words if kind in groups)
     return f"{text[:1].upper()}{text[1:]}." if text else ""

@@ -97,9 +97,9 @@ def _rule_of_harm(row: Comparison, rate: float, unequal: bool) -> tuple[SignalWo
                                  "established method was searched with less effort.")
     if established.rate_high is None or established.rate_high >= low:
         as_badly = established.harmed * audited.n >= audited.harmed * established.n
-        how = ("and the established method fails as badly" if as_badly
-               else "which is too few to tell from the established method")
-        return "CAUTION", "C3", f"Harm was demonstrated for {count}, {how}: {beside}."
+        how = ("The established method fails as badly" if as_badly
+               else "So few samples cannot tell that from the established method")
+        return "CAUTION", "C3", f"Harm was demonstrated for {count}. {how}: {beside}."
     return "WARNING", "W1", (f"Harm was demonstrated for {count}; the established method, searched as hard for its own "
                              f"worst case: {beside}.")
 

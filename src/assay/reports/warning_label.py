@@ -29,10 +29,10 @@ from assay.reports.label_text import render_text
 from assay.reports.wording import printable
 from assay.store import StoreError, write_aside
 
-__all__ = ["LabelError", "build", "canonical", "differences", "expired", "read", "render_png", "render_svg",
+__all__ = ["LabelError", "build", "canonical", "differences", "drawn", "expired", "read", "render_png", "render_svg",
            "render_text", "validate", "write_all"]
 
-VERSION = "0.2"
+VERSION = "0.3"
 
 
 class LabelError(ValueError):
@@ -156,15 +156,18 @@ def expired(label: Mapping[str, Any], now: datetime) -> bool:
 def write_all(label: Mapping[str, Any], folder: Path) -> list[Path]:
     """Write warning_label.json, .svg, .png and .txt into the folder, each aside and then renamed; return the paths."""
     validate(label)
-    page = layout(label)
-    contents = {"json": canonical(label), "svg": render_svg(label, page).encode(), "png": render_png(label, page),
-                "txt": render_text(label).encode()}
     written = []
-    for suffix, content in contents.items():
-        path = folder / f"warning_label.{suffix}"
-        write_aside(path, content)
-        written.append(path)
+    for name, content in {"warning_label.json": canonical(label), **drawn(label)}.items():
+        write_aside(folder / name, content)
+        written.append(folder / name)
     return written
+
+
+def drawn(label: Mapping[str, Any]) -> dict[str, bytes]:
+    """The label's drawings and its text, by file name: what anyone who has its JSON draws again, byte for byte."""
+    page = layout(label)
+    return {"warning_label.svg": render_svg(label, page).encode(), "warning_label.png": render_png(label, page),
+            "warning_label.txt": render_text(label).encode()}
 
 
 def _digest(label: Mapping[str, Any]) -> str:

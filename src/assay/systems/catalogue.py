@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -189,8 +190,15 @@ def _factory(spec: str, role: Role, options: dict[str, Any]) -> Loaded:
     except ImportError as error:
         raise InputError(f"system {spec!r}: cannot import {module_name!r} ({error}); is its folder on PYTHONPATH?"
                          ) from error
-    except AttributeError:
-        raise InputError(f"system {spec!r}: module {module_name!r} has no {attribute!r}") from None
+    except AttributeError as error:
+        if not hasattr(sys.modules.get(module_name), attribute):
+            raise InputError(f"system {spec!r}: module {module_name!r} has no {attribute!r}") from None
+        raise InputError(f"system {spec!r}: the factory raised {type(error).__name__}: {error}") from error
+    except (MemoryError, OSError, InputError):
+        raise
+    except Exception as error:
+        raise InputError(f"system {spec!r}: the factory raised {type(error).__name__}: {error}; call it by hand to see where"
+                         ) from error
     loaded = adopt(made, role=role)
     from dataclasses import replace
     return Loaded(system=loaded.system, record=replace(loaded.record, loader=spec, options=options))
