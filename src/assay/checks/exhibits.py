@@ -14,8 +14,8 @@ from assay.perturbations.protocol import Examples, PerturbationSet
 KINDS = (2, 3)          # axes of one picture: grey (height, width), colour (height, width, 3)
 
 
-def pictures_of(system: str, within: PerturbationSet, x: Examples, changed: Examples, own: Tensor, normal: Tensor, others: Mapping[str, Tensor],
-                others_normal: Mapping[str, Tensor]) -> dict[str, Tensor | None]:
+def pictures_of(system: str, within: PerturbationSet, x: Examples, changed: Examples, own: Tensor, normal: Tensor,
+                others: Mapping[str, Tensor], others_normal: Mapping[str, Tensor]) -> dict[str, Tensor | None]:
     """Panels by name: original and changed, and what each system made of both where its outputs are images.
 
     A drawn detail also leaves the mask of its pixels, so that the report can frame it.

@@ -58,7 +58,8 @@ def scale_of(metric: Mapping[str, Any]) -> tuple[str, str]:
 def rows(label: Mapping[str, Any]) -> list[tuple[str, str, int]]:
     """The named rows under the bars: name, text, greatest number of lines in the drawing."""
     listed = [("Change used", _change(label)), ("Harm means", _harm(label)), ("Evidence", _evidence(label)),
-              ("Checks", _checks(label)), ("Not tested", ". ".join(t[:1].upper() + t[1:].rstrip(".") for t in label["not_tested"]) + "."),
+              ("Checks", _checks(label)),
+              ("Not tested", " ".join(f"{t[:1].upper()}{t[1:].rstrip('.')}." for t in label["not_tested"])),
               ("What to do", " ".join(label["actions"])), ("Profile", _profile(label)), ("Tested by", _auditor(label))]
     return [(name, text, _LIMITS.get(name, 5)) for name, text in listed if text]
 
