@@ -9,13 +9,17 @@ from assay.records import Finding
 from assay.reports.comparison import metric_name, metric_unit, same_level
 from assay.reports.figures import Chart, Series
 from assay.reports.wording import amount
+from assay.verdicts import apart
 
+STEPS = 12              # of a curve of sizes
 Value = Callable[[Finding], float | None]
 
 
 def ladder_charts(check: Mapping[str, Any], findings: Sequence[Finding], system: str,
                   established: str | None) -> list[Chart]:
     """Charts of one check for one audited system: its metric, and PSNR where measured; none for a single level."""
+    if check.get("method") == "smallest-change":
+        return _flip_charts(check, findings, system, established)
     rows = [f for f in findings if f.check == check["id"] and f.level is not None]
     levels = sorted({float(f"{f.level:.6g}") for f in rows if f.level is not None})
     if len(levels) < 2:
@@ -28,6 +32,32 @@ def ladder_charts(check: Mapping[str, Any], findings: Sequence[Finding], system:
         charts.append(_chart(check, rows, levels, (system, established), "PSNR (higher is better)", "dB", size_unit,
                              lambda which: lambda f: f.extra.get(f"psnr.{which}")))
     return [chart for chart in charts if chart.series]
+
+
+def _flip_charts(check: Mapping[str, Any], findings: Sequence[Finding], system: str,
+                 established: str | None) -> list[Chart]:
+    """The share of right decisions that a change of a size, or less, flips; a flip not found is never counted as one."""
+    rows = [f for f in findings if f.check == check["id"] and f.origin == f.system and not apart(f)]
+    sizes = [f.worst for f in rows if f.worst is not None]
+    if not sizes:
+        return []
+    step = max(sizes) * 1.25 / STEPS
+    found, random, own = _words(check)
+    lines = [(f"{system}: {found}", "worst", system, "worst"), (f"{system}: {random}, median", "average", system, "average")]
+    lines += [(f"{established}: {own}", "own", established, "worst")] if established else []
+    series = tuple(Series(name=name, style=style, points=_flipped([f for f in rows if f.system == who], field, step))
+                   for name, style, who, field in lines)
+    unit = str(check.get("unit", ""))
+    label = "Right decisions flipped"
+    return [Chart(title=f"{check.get('title', check['id'])}: {label}", x_label=f"size of the change, or less ({unit})", y_label=label,
+                  series=tuple(s for s in series if s.points), x_text=lambda x: amount(x, unit),
+                  y_text=lambda y: amount(y, "share", digits=3))]
+
+
+def _flipped(rows: Sequence[Finding], field: str, step: float) -> tuple[tuple[float, float], ...]:
+    values = [getattr(f, field) for f in rows]
+    return tuple((i * step, sum(v is not None and v <= i * step for v in values) / len(rows))
+                 for i in range(STEPS + 1)) if rows else ()
 
 
 def _chart(check: Mapping[str, Any], rows: Sequence[Finding], levels: Sequence[float],
