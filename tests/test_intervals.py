@@ -94,5 +94,11 @@ def test_interval_of_a_mean_covers_it_when_there_are_few_values():
 
 
 def test_a_magnitude_has_no_negative_end():
-    assert mean_interval([0.0, 1.0])[0] == 0.0
+    assert mean_interval([0.0, 0.9])[0] == 0.0
     assert mean_interval([-0.1, 1.0])[0] < -0.1
+
+
+def test_zeros_and_ones_are_a_share():
+    assert mean_interval([0.0, 1.0, 0.0, 0.0]) == wilson(1, 4)
+    assert mean_interval([0.0, 1.0, 0.0, 0.5]) != wilson(1, 4)
+    assert mean_interval([0.0] * 20)[1] == pytest.approx(wilson(0, 20)[1])       # Student's would have width 0

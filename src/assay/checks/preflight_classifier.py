@@ -82,7 +82,7 @@ def agreement(exact: Tensor, measured: Tensor) -> float:
 
     1 where the gradient is the derivative, about 0 where it has nothing to do with it, −1 where its sign is wrong.
 
-    >>> agreement(torch.tensor([1.0, 2.0]), torch.tensor([[1.0, 2.0], [5.0, 0.0]]))
+    >>> round(agreement(torch.tensor([1.0, 2.0]), torch.tensor([[1.0, 2.0], [5.0, 0.0]])), 6)
     1.0
     """
     exact, measured = exact.double(), measured.double()
