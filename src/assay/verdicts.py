@@ -9,7 +9,8 @@ A criterion is data with a `kind`:
   the bound is below the threshold, the row can say nothing and is not judged;
 - "flips-within": a change of at most `within` flips the decision, and random changes must be at least `over_random`
   times as large to do so;
-- "worsens-with-more": at a level above `base`, the value is worse than at `base` by more than `tolerance` (a share).
+- "worsens-with-more": at a level above `base`, the value is worse than at `base` by more than `tolerance` (a share);
+- "measures": nothing is harm. The numbers are told, and the verdict is `not applicable`: a measurement, not a test.
 """
 
 from __future__ import annotations
@@ -46,9 +47,10 @@ def harmed(finding: Finding, criterion: Mapping[str, Any]) -> bool | None:
     >>> harmed(row, {"kind": "reaches", "threshold": 0.5}) is None
     True
     """
-    if finding.worst is None or apart(finding):
+    kind = criterion["kind"]
+    if finding.worst is None or apart(finding) or kind == "measures":
         return None
-    kind, worst = criterion["kind"], harm(finding.worst, finding)
+    worst = harm(finding.worst, finding)
     if kind == "reaches":
         bound = finding.extra.get(f"{criterion['ceiling']}.worst") if "ceiling" in criterion else None
         fired = bool(worst >= criterion["threshold"])
@@ -62,7 +64,8 @@ def harmed(finding: Finding, criterion: Mapping[str, Any]) -> bool | None:
     if kind == "worsens-with-more":
         return (finding.level or 0.0) > criterion["base"] and growth > criterion["tolerance"] * abs(finding.normal)
     if kind != "grows":
-        raise ValueError(f"criterion: unknown kind {kind!r}; known: flips-within, grows, reaches, worsens-with-more")
+        raise ValueError(f"criterion: unknown kind {kind!r}; known: flips-within, grows, measures, reaches, "
+                         "worsens-with-more")
     needed = criterion["absolute"] if "absolute" in criterion else criterion["per_level"] * (finding.level or 0.0)
     by_chance = 0.0 if finding.average is None else max(0.0, harm(finding.average, finding)
                                                         - harm(finding.normal, finding))
@@ -88,9 +91,11 @@ def judge(findings: Iterable[Finding], check: Mapping[str, Any], system: str, *,
     fired_on = {f.sample for f, fired in judged if fired}
     n, count = len(samples), len(fired_on)
     wrong = {f.sample for f in own if apart(f)}
-    told = [f for f, _ in judged] + [f for f in own if apart(f)]
+    measured = criterion["kind"] == "measures"
+    told = own if measured else [f for f, _ in judged] + [f for f in own if apart(f)]
     flags = _unique([*blocked, *(g for f in own for g in f.flags)])
-    outcome, reason = _outcome(n, count, None if expected is None else expected - len(wrong), flags, own, skipped)
+    wanted = None if expected is None else expected - len(wrong)
+    outcome, reason = (_measurement if measured and not skipped else _outcome)(n, count, wanted, flags, own, skipped)
     if wrong and not skipped:
         reason += f"; {len(wrong)} more were wrong without any change and are counted apart"
     worst = [f.worst for f in told if f.worst is not None]
@@ -128,6 +133,18 @@ def _outcome(n: int, count: int, expected: int | None, flags: list[Flag], own: l
     if expected is not None and n < expected:
         return Outcome.INCONCLUSIVE, f"{n} of {expected} planned samples were judged"
     return Outcome.NONE_FOUND, f"none of {n} samples met the criterion within this budget"
+
+
+def _measurement(n: int, count: int, expected: int | None, flags: list[Flag], own: list[Finding],
+                 skipped: str) -> tuple[Outcome, str]:
+    """As `_outcome` where nothing is judged: how many samples were measured, and what puts their numbers in doubt."""
+    known = {f.sample for f in own if f.worst is not None}
+    if not known:
+        return _outcome(n, count, expected, flags, own, skipped)
+    planned = f" of {expected}" if expected is not None and expected > len(known) else ""
+    doubts = ", ".join(sorted({f.id for f in flags if f.id in SERIOUS}))
+    return Outcome.NOT_APPLICABLE, (f"a measurement, not a test: {len(known)}{planned} samples were measured"
+                                    + (f", which is in doubt for some: {doubts}" if doubts else ""))
 
 
 def judge_all(findings: Sequence[Finding], profile: Mapping[str, Any], *, systems: Mapping[str, Role] | None = None,

@@ -18,11 +18,13 @@ from assay.numerics.norms import norm
 from assay.perturbations.balls import Ball, InputBall
 from assay.perturbations.protocol import Examples, stream
 from assay.records import Finding, Flag, Stop
+from assay.searches.boundary import radius_along
 from assay.searches.smallest.cascade import smallest_change
 from assay.searches.smallest.result import Smallest
 from assay.systems.metered import Metered
 
 CROSSED = 1e-3              # stored changes go this share beyond the boundary, so that another machine crosses it too
+SHORTEST = 2.0 ** -8        # of the sizes tried along a random direction; they double eleven times, up to 8
 OUTCOMES = {Stop.NON_FINITE: "non-finite", Stop.ZERO_GRADIENT: "zero-gradient"}
 
 
@@ -77,9 +79,12 @@ def _beyond(found: Smallest, x: Examples, target: Metered) -> Tensor:
 
 def random_radii(check: Check, target: Metered, bench: Bench, x: Examples, right: Tensor) -> Tensor:
     """(draws, batch): the least relative size at which each random direction flips the decision; inf where none does."""
+    assert x.truth is not None
     kind = str(check.perturbation.get("norm", "l2"))
-    found = [_radius_along(target, x, right, direction, kind) for direction in _directions(check, bench, x, kind)]
-    return torch.stack(found) if found else torch.zeros(0, len(x), dtype=torch.float64)
+    scale = input_scale(x, kind)
+    found = [radius_along(target, x.inputs, x.truth, direction, first=SHORTEST * scale, box=x.box).size / scale
+             for direction in _directions(check, bench, x, kind)]
+    return torch.where(right, torch.stack(found), torch.inf) if found else torch.zeros(0, len(x), dtype=torch.float64)
 
 
 def _same_size(check: Check, target: Metered, bench: Bench, x: Examples, right: Tensor, found: Smallest) -> Tensor:
@@ -95,30 +100,6 @@ def _directions(check: Check, bench: Bench, x: Examples, kind: str) -> list[Tens
     generators = [stream(bench.seed, check.id, sample, "control") for sample in x.ids]
     sphere = InputBall(ball=Ball(norm=kind, radius=1.0, relative=False))
     return [sphere.sample(x, generators) for _ in range(check.controls)]
-
-
-def _radius_along(target: Metered, x: Examples, right: Tensor, direction: Tensor, kind: str, *, doublings: int = 12,
-                  halvings: int = 8) -> Tensor:
-    """The least t (as a share) at which x + t d, cut to the range, is decided otherwise; inf where the whole ray is not.
-
-    The first flip of a doubling ladder is bisected: a flip between two rungs that agree is not seen, so this is an upper
-    bound of the true radius.
-    """
-    unit = input_scale(x, kind)
-    step = 2.0 ** (1 - doublings) * 8
-    low, high = torch.zeros_like(unit), torch.full_like(unit, torch.inf)
-    for k in range(doublings):
-        t = torch.full_like(unit, step * 2.0 ** k)
-        flipped = _wrong_at(target, x, _scaled(direction, t * unit)) & right & high.isinf()
-        high = torch.where(flipped, t, high)
-        low = torch.where(high.isinf(), t, low)
-    for _ in range(halvings):
-        middle = torch.where(high.isinf(), low, (low + high) / 2)
-        flipped = _wrong_at(target, x, _scaled(direction, middle * unit))
-        known = ~high.isinf()
-        high = torch.where(known & flipped, middle, high)
-        low = torch.where(known & ~flipped, middle, low)
-    return high
 
 
 def _scaled(direction: Tensor, size: Tensor) -> Tensor:

@@ -27,6 +27,7 @@ METRICS = {
     "decision": ("Number of the class decided for", ""),
     "flip-distance-l2": ("Smallest change that flips the decision", "share of the input's norm"),
     "flip-distance-linf": ("Smallest change that flips the decision", "share of the range of grey levels"),
+    "boundary-ratio": ("Distance to the boundary by chance, over that to a flat one", "×"),
     "lipschitz-ceiling": ("The same for a system that shows the detail in full", "output per input change"),
 }
 
