@@ -16,6 +16,7 @@ GROWS = {"kind": "grows", "level": 0.02, "per_level": 2.0, "over_control": 3.0, 
 GAINS = {"kind": "grows", "level": 0.02, "per_level": 2.0, "over_control_gain": 3.0, "sentence": "grew"}
 BOUNDED = {"kind": "reaches", "threshold": 0.5, "ceiling": "most", "sentence": "reached"}
 REACHES = {"kind": "reaches", "threshold": 0.5, "sentence": "reached"}
+MEASURES = {"kind": "measures", "level": 0.02, "sentence": "nothing is called harm"}
 MORE = {"kind": "worsens-with-more", "base": 0.3, "tolerance": 0.05, "sentence": "worse with more"}
 CHECK = {"id": "c", "metric": "m", "unit": "u", "criterion": GROWS}
 
@@ -59,6 +60,7 @@ TRUTH = [   # criterion, row, whether it fires
     (REACHES, {"worst": None}, None),
     ({"kind": "reaches", "threshold": -0.5}, {"better": "higher", "worst": 0.4}, True),
     ({"kind": "reaches", "threshold": -0.5}, {"better": "higher", "worst": 0.6}, False),
+    (MEASURES, {"worst": 1e9, "normal": None}, None),                         # nothing is harm
     (MORE, {"level": 0.5, "worst": 0.106}, True),
     (MORE, {"level": 0.5, "worst": 0.104}, False),
     (MORE, {"level": 0.3, "worst": 0.9}, False),                              # not more than the audited share
@@ -224,3 +226,38 @@ def test_a_check_that_no_system_could_fail_is_inconclusive():
     verdict = judge([finding(worst=0.3, extra={"most.worst": 0.4})], check, "s", role="audited", expected=1)
     assert (verdict.outcome, verdict.n) == (Outcome.INCONCLUSIVE, 0)
     assert "too plainly" in verdict.reason
+
+
+def measurements(decide) -> None:
+    """A check that only measures: its numbers are told, nothing is judged, and what was not measured is said."""
+    check = {**CHECK, "criterion": MEASURES}
+    two = [finding("1", worst=0.4), finding("2", worst=0.8), finding("2", level=0.05, worst=9.0), bad("1", origin="t")]
+    table = [
+        (two, {"expected": 2}, Outcome.NOT_APPLICABLE, "a measurement, not a test: 2 samples were measured"),
+        (two, {"expected": 5}, Outcome.NOT_APPLICABLE, "2 of 5 samples"),
+        ([*two, finding("3", worst=None, extra={"already-wrong": 1.0})], {"expected": 3}, Outcome.NOT_APPLICABLE,
+         "2 samples were measured; 1 more were wrong"),
+        (two, {"blocked": (Flag(id="gradient-mismatch"),)}, Outcome.NOT_APPLICABLE, "in doubt for some: gradient-mismatch"),
+        ([finding("1", worst=None, notes="ValueError: odd")], {}, Outcome.INCONCLUSIVE, "ValueError: odd"),
+        (two, {"skipped": "needs gradients"}, Outcome.NOT_APPLICABLE, "needs gradients"),
+    ]
+    for rows, options, outcome, words in table:
+        found = decide(rows, check=check, **options)
+        assert (found.outcome, words in found.reason) == (outcome, True), found
+        assert (found.n, found.harmed, found.rate) == (0, 0, None)
+        if rows[0].worst is not None:
+            assert (found.worst, found.measured) == (pytest.approx(0.6), 2)
+
+
+def test_a_measurement_is_neither_harm_nor_its_absence():
+    measurements(verdict)
+
+
+@pytest.mark.parametrize("broken", [
+    lambda rows, check, **o: verdict(rows, check={**check, "criterion": {**REACHES, "threshold": 1e9}}, **o),
+    lambda rows, check, **o: verdict(rows, check=check, **{**o, "expected": None}),
+    lambda rows, check, **o: verdict([dataclasses.replace(f, level=0.02) for f in rows], check=check, **o),
+], ids=["a test that never fires", "no expectation", "every level counts"])
+def test_broken_measurements_are_caught(broken):
+    with pytest.raises(AssertionError):
+        measurements(broken)

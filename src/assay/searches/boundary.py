@@ -84,12 +84,8 @@ def random_subspace(x: Batch, m: int, generators: Sequence[torch.Generator]) -> 
     The orthonormal factor of a Gaussian (d, m) matrix, d the entries of an example: its span is uniform. Raises
     `InputError` unless 1 ≤ m ≤ d and there is one generator for each example.
     """
-    d = x[0].numel()
-    if not 1 <= m <= d:
-        raise InputError(f"a subspace of {m} dimensions: the inputs have {d} entries, so take 1 to {d}")
-    if len(generators) != len(x):
-        raise InputError(f"one generator for each of the {len(x)} examples, got {len(generators)}")
-    gaussian = torch.stack([torch.randn(d, m, dtype=x.dtype, generator=g) for g in generators])
+    _check(x, m, generators)
+    gaussian = torch.stack([torch.randn(x[0].numel(), m, dtype=x.dtype, generator=g) for g in generators])
     return torch.linalg.qr(gaussian).Q.transpose(1, 2)
 
 
@@ -114,6 +110,7 @@ def semi_random_radius(scores: Scores, x: Batch, decision: Tensor, *, m: int, ge
     S is drawn by `random_subspace`, one generator for each example; the search is `radius_within`. Source: Fawzi,
     Moosavi-Dezfooli and Frossard, NIPS 2016, section 2.
     """
+    _check(x, m, generators)
     at_once = max(1, ENTRIES // (m * x[0].numel()))
     parts = []
     for start in range(0, len(x), at_once):
@@ -193,6 +190,14 @@ def curvature(scores: Scores, boundary: Batch, decision: Tensor, rival: Tensor, 
     h = _times(v.reshape(boundary.shape).to(boundary.dtype), step)
     bend = (gradient(boundary + h) - gradient(boundary - h)) / (2 * step.double()[:, None])
     return (bend * v).sum(1) / norm(at)
+
+
+def _check(x: Tensor, m: int, generators: Sequence[torch.Generator]) -> None:
+    d = x[0].numel()
+    if not 1 <= m <= d:
+        raise InputError(f"a subspace of {m} dimensions: the inputs have {d} entries, so take 1 to {d}")
+    if len(generators) != len(x):
+        raise InputError(f"one generator for each of the {len(x)} examples, got {len(generators)}")
 
 
 def _flips(scores: Scores, inputs: Tensor, decision: Tensor, box: Box | None) -> Tensor:
