@@ -159,8 +159,8 @@ def bench(system: Any = None) -> Bench:
 
 def ask(system: Any = None, *, x: Examples | None = None, **changes: Any) -> UnitResult:
     """One check of one system, without an audit around it; `changes` are those of the check."""
-    asked: dict[str, Any] = {"id": "asked", "title": "", "question": "", "metric": "error-rate", "criterion": {}, "sources": (),
-                             "perturbation": {"kind": "inputs", "norm": "l2"}, **changes}
+    asked: dict[str, Any] = {"id": "asked", "title": "", "question": "", "metric": "error-rate", "criterion": {},
+                             "sources": (), "perturbation": {"kind": "inputs", "norm": "l2"}, **changes}
     assert asked["method"] in METHODS
     return run_check(Check(**asked), "net", bench(system), examples() if x is None else x)
 

@@ -11,7 +11,14 @@ from torch import Tensor
 from assay.arrays import InputError
 from assay.perturbations.protocol import stream
 from assay.searches import boundary
-from assay.searches.boundary import curvature, radius_along, radius_within, random_radius, random_subspace, semi_random_radius
+from assay.searches.boundary import (
+    curvature,
+    radius_along,
+    radius_within,
+    random_radius,
+    random_subspace,
+    semi_random_radius,
+)
 from assay.searches.smallest.cascade import smallest_change
 
 D, N = 500, 400
