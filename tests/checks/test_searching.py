@@ -45,7 +45,8 @@ def masked(inputs: Tensor) -> Tensor:
 
 
 def check(**spec) -> Check:
-    return Check(id="c", title="", question="", method="worst-case", metric="error-rate", criterion={}, sources=(), search=spec)
+    return Check(id="c", title="", question="", method="worst-case", metric="error-rate", criterion={}, sources=(),
+                 search=spec)
 
 
 def run(system, spec, *, radius: float = 0.0, warm=()):
@@ -77,7 +78,7 @@ def test_a_bounded_search_fires_exactly_within_the_distance():
     assert 4 < int(near()[:RIGHT].sum()) < RIGHT - 4
 
 
-@pytest.mark.parametrize("radius", [0.7, 1.4])
+@pytest.mark.parametrize("radius", [0.4, 1.4])
 def test_a_wrong_radius_is_caught(radius):
     found, _ = run(Counting(), BOUNDED, radius=radius * small.radius())
     with pytest.raises(AssertionError):
@@ -103,18 +104,17 @@ def test_examples_that_are_won_end_the_search():
 
 
 def test_queries_that_beat_a_masked_gradient_are_flagged():
-    """The gradient is zero and the queries flip what lies near: masking, said on exactly those samples."""
+    """The gradient is zero and queries flip what lies near: masking, said only where no start of the gradient search did."""
     found, flags = run(FunctionSystem(masked, access=Access.GRADIENT), {**BOUNDED, "query": 400}, radius=2 * small.radius())
-    won = found.value > 0
-    assert 0 < int(won[:RIGHT].sum())
-    for i, mine in enumerate(ids(flags)):
-        assert "zero-gradient" in mine or i >= RIGHT, i
-        assert ("query-beats-gradient" in mine) == (bool(won[i]) and i < RIGHT), i
+    beaten = torch.tensor(["query-beats-gradient" in mine for mine in ids(flags)])
+    assert int(beaten.sum()) >= 3 and bool((found.value > 0)[beaten].all()) and not bool(beaten[RIGHT:].any())
+    assert all("zero-gradient" in mine for mine, lost in zip(ids(flags), beaten.tolist(), strict=True) if lost)
 
 
 def test_without_gradients_a_search_is_by_queries_and_says_so():
     system = Counting(Access.SCORE)
-    assert blind(check(**BOUNDED), Metered(system, name="net")) and not blind(check(**BOUNDED), Metered(Counting(), name="n"))
+    assert blind(check(**BOUNDED), Metered(system, name="net"))
+    assert not blind(check(**BOUNDED), Metered(Counting(), name="net"))
     assert not blind(check(kind="random", draws=3), Metered(system, name="net"))
     found, flags = run(system, BOUNDED)
     assert all("query-only" in mine for mine in ids(flags)) and found.backward == 0
@@ -166,7 +166,8 @@ def result(*values: float, stop: Stop = Stop.BUDGET) -> SearchResult:
 
 def union(join) -> None:
     """The truth table: per example the worse of two; flags of both; the gradient's own stop; a beaten gradient is named."""
-    gradient, queries = flagged(result(-1.0, -1.0, 0.5, -3.0, stop=Stop.ZERO_GRADIENT)), flagged(result(-2.0, 0.5, 0.9, -2.0))
+    gradient = flagged(result(-1.0, -1.0, 0.5, -3.0, stop=Stop.ZERO_GRADIENT))
+    queries = flagged(result(-2.0, 0.5, 0.9, -2.0))
     found, flags = join(gradient, queries, ERROR_RATE)
     assert found.value.tolist() == found.parameters[:, 0].tolist() == [-1.0, 0.5, 0.9, -2.0]
     assert found.stop == (Stop.ZERO_GRADIENT,) * 4 and (found.forward, found.backward) == (6, 4)
@@ -215,6 +216,6 @@ def test_results_do_not_depend_on_the_batch():
         one = Examples(ids=(x.ids[i],), inputs=x.inputs[i: i + 1], truth=x.truth[i: i + 1], box=x.box)
         target = Metered(Counting(), name="net")
         within = InputBall(ball=Ball(norm="l2", radius=small.radius(), relative=False, box=x.box))
-        alone, _ = search(check(**BOUNDED), target, ERROR_RATE, within, one, target(one.inputs).detach(), [stream(0, x.ids[i])],
-                          ())
+        normal = target(one.inputs).detach()
+        alone, _ = search(check(**BOUNDED), target, ERROR_RATE, within, one, normal, [stream(0, x.ids[i])], ())
         assert float(alone.value) == pytest.approx(float(whole.value[i]), abs=1e-3)

@@ -26,8 +26,9 @@ RIGHT = small.N - small.WRONG
 
 
 def asked(system=None, *, norm: str = "l2", **changes) -> UnitResult:
-    return small.ask(system, **{"id": "flip", "method": "smallest-change", "metric": f"flip-distance-{norm}", "search": SEARCH,
-                                "perturbation": {"kind": "inputs", "norm": norm}, "controls": 5, **changes})
+    return small.ask(system, **{"id": "flip", "method": "smallest-change", "metric": f"flip-distance-{norm}",
+                                "search": SEARCH, "controls": 5, "perturbation": {"kind": "inputs", "norm": norm},
+                                **changes})
 
 
 def planes() -> tuple[Tensor, Tensor]:

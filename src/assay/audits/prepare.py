@@ -37,8 +37,9 @@ def session_from(recipe: Mapping[str, Any] | Recipe, *, systems: Mapping[str, ca
         present.append(system)
         if choice:
             choices[name] = choice
+    said = replace(words, established=tuple(words.established) or ("none",))     # no name at all would mean the usual ones
     return Session(name=" and ".join(words.systems), systems=present, data=audited, seed=words.seed, shard=task.SHARD,
-                   keep=task.KEEP, choices=choices, recipe=None if made or data is not None else words.data_dict(),
+                   keep=task.KEEP, choices=choices, recipe=None if made or data is not None else said.data_dict(),
                    profile=profiles.load(words.profile, task=words.task, budget=words.budget, truth=audited.record.truth))
 
 
