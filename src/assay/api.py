@@ -142,11 +142,12 @@ def _check_label(folder: AuditFolder, path: Path, say: Say) -> bool:
         return say("the label is whole", False, str(error))
     verdicts = Audit(folder.path).verdicts
     wrong = warning_label.differences(label, folder, verdicts)
-    good = say("the label says what the findings say", not wrong, "; ".join(wrong[:3]) or "every field")
+    if not say("the label says what the findings say", not wrong, "; ".join(wrong[:3]) or "every field"):
+        return False
     expected = {**warning_label.drawn(label), "report.html": html.contents(folder, verdicts)}
     present = {name: path.parent / name for name in expected if (path.parent / name).exists()}
     changed = [name for name, file in present.items() if file.read_bytes() != expected[name]]
-    good &= say("report and drawings are those of the findings and the label", not changed, (
+    good = say("report and drawings are those of the findings and the label", not changed, (
         f"{', '.join(changed)}: bytes differ (changed, or drawn by another version of Assay or Pillow); `assay report` "
         "draws them again") if changed else f"{len(present)} files drawn again")
     say("the label has not expired", not warning_label.expired(label, datetime.now(UTC)),
