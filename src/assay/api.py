@@ -46,7 +46,7 @@ class Audit:
         planned: dict[tuple[str, str], int] = {}
         for unit in self._store.plan["units"]:
             pair = (unit["check"], unit["system"])
-            planned[pair] = planned.get(pair, 0) + len(unit["samples"])
+            planned[pair] = planned.get(pair, 0) + len(unit.get("rows") or unit["samples"])
         for check in profile["checks"]:
             if check["method"] == "transfer":       # the source image is not its own target
                 for pair in [p for p in planned if p[0] == check["id"]]:

@@ -11,7 +11,7 @@ import torch
 
 from assay.audits.session import Session
 from assay.checks.catalogue import METHODS
-from assay.checks.check import Bench, Check
+from assay.checks.check import PER_CLASS, Bench, Check, class_rows
 from assay.metrics import protocol as metrics
 from assay.operators.fourier import MaskedFourier
 from assay.perturbations.registry import NEED_TRUTH
@@ -24,12 +24,16 @@ GRID_POINTS = 775       # of a set whose every member is tried: the published gr
 
 @dataclass(frozen=True, kw_only=True)
 class Unit:
-    """One piece of work: a check on a system for a shard of samples. Its id is the name of its files."""
+    """One piece of work: a check on a system for a shard of samples. Its id is the name of its files.
+
+    `rows` names the rows it will leave where they are not its samples: the classes, for a check that asks about these.
+    """
 
     id: str
     check: str
     system: str
     positions: tuple[int, ...]
+    rows: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,8 +44,9 @@ class Plan:
     skipped: tuple[dict[str, str], ...]
 
     def data(self, ids: Sequence[str]) -> dict[str, Any]:
-        return {"units": [{"id": u.id, "check": u.check, "system": u.system, "samples": [ids[i] for i in u.positions]}
-                          for u in self.units], "skipped": list(self.skipped)}
+        return {"units": [{"id": u.id, "check": u.check, "system": u.system, "samples": [ids[i] for i in u.positions],
+                           **({"rows": list(u.rows)} if u.rows else {})} for u in self.units],
+                "skipped": list(self.skipped)}
 
 
 def make_plan(session: Session) -> Plan:
@@ -49,18 +54,24 @@ def make_plan(session: Session) -> Plan:
     units, skipped = [], []
     order = sorted(session.systems, key=lambda loaded: loaded.record.role != "audited")
     for check in session.checks().values():
-        count = len(session.data.ids) if check.samples is None else min(check.samples, len(session.data.ids))
+        count, per_class = sample_count(check, session), check.method in PER_CLASS
+        shard = count if per_class else session.shard
         for loaded in order:
             reason = not_applicable(check, loaded.system, session)
             if reason:
                 skipped.append({"check": check.id, "system": loaded.record.name, "reason": reason})
                 continue
-            for start in range(0, count, session.shard):
-                positions = tuple(range(start, min(start + session.shard, count)))
-                name = f"{check.id}~{loaded.record.name}~{start // session.shard:05d}"
-                units.append(Unit(id=name.replace("/", "_"), check=check.id, system=loaded.record.name,
-                                  positions=positions))
+            for start in range(0, count, shard):
+                positions = tuple(range(start, min(start + shard, count)))
+                name = f"{check.id}~{loaded.record.name}~{start // shard:05d}"
+                units.append(Unit(id=name.replace("/", "_"), check=check.id, system=loaded.record.name, positions=positions,
+                                  rows=class_rows(session.data.record.classes) if per_class else ()))
     return Plan(units=tuple(units), skipped=tuple(skipped))
+
+
+def sample_count(check: Check, session: Session) -> int:
+    """How many samples the check is asked of, the first ones: all, or as many as its profile says."""
+    return len(session.data.ids) if check.samples is None else min(check.samples, len(session.data.ids))
 
 
 def not_applicable(check: Check, system: Any, session: Session) -> str:
@@ -78,6 +89,8 @@ def not_applicable(check: Check, system: Any, session: Session) -> str:
             return "the data are not Fourier samples"
     if not session.data.record.truth and _needs_truth(check):
         return "the true images are not known"
+    if check.method in PER_CLASS and not session.data.record.classes:
+        return "it asks about classes, and the data have none"
     if check.method == "transfer" and len(session.data.ids) < 2:
         return "one sample only: there is no other image to transfer to"
     return ""
@@ -98,6 +111,8 @@ def evaluations(check: Check) -> tuple[int, int]:
         return rungs * (1 + check.controls) + 1, 0
     if check.method == "preflight":
         return 3, 1
+    if check.method == "fooling":
+        return 1, 0                                          # the rest is for all samples together: `shared_evaluations`
     if check.method == "smallest-change":
         runs = int(spec.get("refine_steps", 40)) + 2 * int(spec.get("check_steps", 20)) + 40
         return runs + 21 * check.controls, runs
@@ -112,6 +127,15 @@ def evaluations(check: Check) -> tuple[int, int]:
         return after + rungs * (int(spec.get("query", 0)) + 1), share * runs * int(spec["steps"])
     draws = int(spec.get("draws", 1)) + (8 * len(spec.get("distances", DISTANCES)) if spec.get("kind") == "places" else 0)
     return after + rungs * draws, 0
+
+
+def shared_evaluations(check: Check, classes: int) -> tuple[int, int]:
+    """(forward, forward + backward) evaluations that a unit is planned to spend for all its samples together."""
+    if check.method != "fooling":
+        return 0, 0
+    born = int(check.search.get("generations", 200)) * int(check.search.get("children", 200))
+    encodings = len(check.search.get("encodings", ("direct", "cppn")))
+    return 2 * check.controls + born * encodings, classes * int(check.search.get("ascent", 0))
 
 
 def forecast(session: Session, plan: Plan, bench: Bench) -> float:
@@ -137,5 +161,6 @@ def forecast(session: Session, plan: Plan, bench: Bench) -> float:
     for unit in plan.units:
         plain, graded = evaluations(checks[unit.check])
         forward, both = costs[unit.system]
-        total += len(unit.positions) * (plain * forward + graded * both)
+        shared, shared_graded = shared_evaluations(checks[unit.check], len(unit.rows))
+        total += (len(unit.positions) * plain + shared) * forward + (len(unit.positions) * graded + shared_graded) * both
     return total

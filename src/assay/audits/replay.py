@@ -9,9 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from assay.audits.plan import sample_count
 from assay.audits.prepare import session_from
 from assay.audits.session import Session
-from assay.checks.check import Bench, Check
+from assay.checks.check import PER_CLASS, Bench, Check
+from assay.checks.fooling import replayed
 from assay.checks.smallest_change import random_radii
 from assay.checks.worst_case import Rung, draw_controls
 from assay.metrics import protocol as metrics
@@ -82,10 +84,12 @@ def replays(folder: AuditFolder, session: Session, *, everything: bool = False,
     judged = {check.id: check.criterion.get("level") for check in checks.values()}
     for row in _chosen(folder.findings(), judged, everything, folder.manifest_digest, session.profile["headline"]):
         p = stored.get((row.check, witness_key(vars(row))))
-        if p is None or row.sample not in position:
+        check = checks[row.check]
+        of_class = check.method in PER_CLASS
+        if p is None or not (of_class or row.sample in position):
             raise StoreError(f"finding {row.check}, {row.sample}: its witness is missing from the folder")
-        x = session.data.fetch((position[row.sample],))
-        yield row, _numbers(checks[row.check], row, bench, x, torch.from_numpy(p.copy())[None])
+        x = session.data.fetch(tuple(range(sample_count(check, session))) if of_class else (position[row.sample],))
+        yield row, _numbers(check, row, bench, x, torch.from_numpy(p.copy())[None])
 
 
 def _chosen(findings: list[Finding], judged: Mapping[str, float | None], everything: bool, salt: str,
@@ -119,6 +123,8 @@ def _numbers(check: Check, row: Finding, bench: Bench, x: Examples, p: Tensor) -
     The random changes of the same size are drawn again from their seeds, for the rows of a system's own search.
     """
     target, metric = bench.systems[row.system], metrics.find(check.metric)
+    if check.method == "fooling":
+        return replayed(check, row, bench, x, p)
     if check.method == "local-gain":
         apply, _ = linearised(target, x.inputs)
         return {"worst": input_unit(x) * float(norm(apply(p / norm(p))))}

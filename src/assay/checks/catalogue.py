@@ -1,6 +1,15 @@
 """Every method of asking and every metric, imported so that profiles find them by name."""
 
-from assay.checks import boundary, local_gain, preflight, sampling, smallest_change, transfer, worst_case  # noqa: F401
+from assay.checks import (  # noqa: F401
+    boundary,
+    fooling,
+    local_gain,
+    preflight,
+    sampling,
+    smallest_change,
+    transfer,
+    worst_case,
+)
 from assay.checks.check import METHODS
 from assay.metrics import boundary as boundary_ratio  # noqa: F401
 from assay.metrics import classification, image_quality, stability  # noqa: F401

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -51,6 +51,7 @@ class Bench:
     seed: int
     families: Mapping[str, Any]                           # systems before binding, for checks that change the operator
     fetch: Callable[[tuple[int, ...]], Examples]          # samples by position in the data set
+    classes: tuple[str, ...] = ()                         # their names by label, where the truth is a label
     keep: int = 4                                         # witnesses kept per unit and level
     exhibits: frozenset[str] = frozenset()                # samples whose pictures are kept
     cache: dict[Any, Any] = field(default_factory=dict)   # per process: results that several units share
@@ -67,14 +68,26 @@ class UnitResult:
 
 Method = Callable[[Check, str, Bench, Examples], UnitResult]
 METHODS: dict[str, Method] = {}
+PER_CLASS: set[str] = set()         # methods whose rows are the classes of the data, asked once of all samples together
 
 
-def method(name: str) -> Callable[[Method], Method]:
-    """Register a way of asking under the name that profiles use."""
+def method(name: str, *, per_class: bool = False) -> Callable[[Method], Method]:
+    """Register a way of asking under the name that profiles use; `per_class` if its rows are classes, not samples."""
     def register(function: Method) -> Method:
         METHODS[name] = function
+        if per_class:
+            PER_CLASS.add(name)
         return function
     return register
+
+
+def class_rows(classes: Sequence[str]) -> tuple[str, ...]:
+    """What the rows about classes are called, where other rows have the id of a sample.
+
+    >>> class_rows(("cat", "dog"))
+    ('class:cat', 'class:dog')
+    """
+    return tuple(f"class:{name}" for name in classes)
 
 
 def key(origin: str, sample: str, level: float | None) -> str:
@@ -87,8 +100,12 @@ def key(origin: str, sample: str, level: float | None) -> str:
 
 
 def run_check(check: Check, system: str, bench: Bench, x: Examples, *, batch: int | None = None) -> UnitResult:
-    """Run the check's method on the samples, at most `batch` at once; if the system raises, each sample alone."""
-    if batch is not None and len(x) > batch:
+    """Run the check's method on the samples, at most `batch` at once; if the system raises, each sample alone.
+
+    A method that asks about classes gets all samples, whatever the batch.
+    """
+    whole = check.method in PER_CLASS
+    if batch is not None and len(x) > batch and not whole:
         parts = [part(x, start, start + batch) for start in range(0, len(x), batch)]
         return _merge([run_check(check, system, bench, some) for some in parts])
     try:
@@ -101,15 +118,16 @@ def run_check(check: Check, system: str, bench: Bench, x: Examples, *, batch: in
     except (MemoryError, OSError):
         raise                                              # the machine's trouble, not the sample's
     except Exception as error:
-        if len(x) > 1:
+        if len(x) > 1 and not whole:
             return _merge([run_check(check, system, bench, only(x, i)) for i in range(len(x))])
-        return UnitResult(findings=(_failed(check, system, bench, x, error),))
+        names = class_rows(bench.classes) if whole else x.ids
+        return UnitResult(findings=tuple(_failed(check, system, bench, name, error) for name in names))
 
 
-def _failed(check: Check, system: str, bench: Bench, x: Examples, error: Exception) -> Finding:
+def _failed(check: Check, system: str, bench: Bench, sample: str, error: Exception) -> Finding:
     metric = metrics.find(check.metric)
     text = f"{type(error).__name__}: {error}"
-    return Finding.empty(check=check.id, system=system, role=bench.roles[system], sample=x.ids[0], unit=check.unit,
+    return Finding.empty(check=check.id, system=system, role=bench.roles[system], sample=sample, unit=check.unit,
                          metric=metric.id, better=metric.better, stop=Stop.RAISED, notes=text[:500],
                          flags=(Flag(id="raised", detail=text[:200]),),
                          level=check.criterion.get("level"))

@@ -12,7 +12,7 @@ from assay.records import digest_of
 
 REQUIRED = ("id", "title", "community", "version", "rate", "headline", "checks", "not_tested", "actions")
 CHECK_REQUIRED = ("id", "title", "question", "method", "metric", "criterion", "sources")
-WORDS = ("metric_name", "metric_unit", "verb", "consequence", "space", "range")      # read by reports alone
+WORDS = ("metric_name", "metric_unit", "verb", "consequence", "space", "range", "noun")      # read by reports alone
 CHECK_KNOWN = {*CHECK_REQUIRED, "unit", "plain", "perturbation", "search", "levels", "extra_metrics", "controls",
                "samples", "needs", *WORDS}
 

@@ -39,6 +39,21 @@ def decision_pictures(row: Finding, rows: Sequence[Finding], systems: Sequence[s
     return tuple((title, uri, lines, f"{title}, {row.sample}: {'; '.join(lines)}") for title, uri, lines in found), note
 
 
+def nonsense_pictures(found: Sequence[tuple[Finding, NDArray[Any]]], rows: Sequence[Finding], systems: Sequence[str],
+                      classes: Sequence[str]) -> tuple[Pictures, str]:
+    """Images made from nothing, one for each class, with what each system takes them for; no original exists."""
+    pictures = []
+    for row, image in found:
+        lines = [line for s in systems if (line := _decided(_under(rows, row, s), "worst", s, classes))]
+        usual = row.extra.get("nearest.normal")
+        if usual:
+            times = significant(row.extra.get("nearest.worst", 0.0) / usual)
+            lines.append(f"nearest real image: {times} times as far as 99 % of real ones are from theirs")
+        title = f"Made to be {class_name(row.extra.get('label'), classes)}"
+        pictures.append((title, data_uri(image, low=0.0, high=1.0), tuple(lines), f"{title}: {'; '.join(lines)}"))
+    return tuple(pictures), "No real image was changed: these were made from noise and formulas. Window: 0 to 1."
+
+
 def class_name(number: float | None, classes: Sequence[str]) -> str:
     """What a person calls the class.
 

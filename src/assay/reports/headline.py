@@ -93,7 +93,8 @@ def _sentences(signal: Signal, row: Comparison | None, profile: Mapping[str, Any
     if signal.word == "BOUND PROVED":
         held = row.audited.n - row.audited.harmed
         change = plain_change(row.check, row.audited.level)
-        return (sentence(f"A bound was proved for {change}: it holds for {held} of {row.audited.n} {noun(profile)}."),
+        counts = f"{held} of {row.audited.n} {noun(profile, row.check)}"
+        return (sentence(f"A bound was proved for {change}: it holds for {counts}."),
                 "It holds for the stated size of change and share of inputs only.", "Not a proof of safety")
     return _none_found(row, profile), "A worse case can exist that this search did not reach.", "Not a proof of safety"
 
@@ -103,7 +104,7 @@ def _observed(row: Comparison, profile: Mapping[str, Any], noise: float | None) 
     verb = str(row.check.get("verb") or _VERBS.get(str(row.check["id"]), "damaged {}"))
     ratio = noise_ratio(row.check, row.audited.level, noise)
     sized = f"{change} ({significant(ratio)} times its noise)" if ratio else change
-    count = verb.replace("{}", f"{row.audited.harmed} of {row.audited.n} {noun(profile)}")
+    count = verb.replace("{}", f"{row.audited.harmed} of {row.audited.n} {noun(profile, row.check)}")
     if row.established is None or not judged(row.established):
         return sentence(f"{sized} {count}.", f"{change} {count}.", f"{row.audited.harmed} of {row.audited.n} failed.")
     other = shortened(row.established.system)
@@ -116,7 +117,7 @@ def _none_found(row: Comparison, profile: Mapping[str, Any]) -> str:
     change = plain_change(row.check, row.audited.level)
     high = row.audited.rate_high
     bound = f", so up to {significant(100 * high)} % can still be affected (95 % interval)" if high is not None else ""
-    tested = counted(row.audited.n, noun(profile))
+    tested = counted(row.audited.n, noun(profile, row.check))
     return sentence(f"no harmful case of {change} was found in {tested}{bound}.",
                     f"no harmful case was found in {tested}{bound}.")
 
@@ -126,6 +127,6 @@ def consequence_of(check: Mapping[str, Any]) -> str:
     return sentence(printable(str(check.get("consequence") or _CONSEQUENCES.get(str(check["id"]), _CONSEQUENCE))))
 
 
-def noun(profile: Mapping[str, Any]) -> str:
-    """What the profile calls its samples, in the plural."""
-    return str(profile.get("noun", "images"))
+def noun(profile: Mapping[str, Any], check: Mapping[str, Any] | None = None) -> str:
+    """What the profile calls its samples, in the plural, or what the check counts instead."""
+    return str((check or {}).get("noun") or profile.get("noun", "images"))

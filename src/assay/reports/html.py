@@ -54,7 +54,8 @@ def render(folder: Folder, verdicts: Sequence[Verdict], *, budget: int = BUDGET)
         style=Markup(_text("report.css")), header=folder.header, profile=profile, top=top, complete=is_complete(folder),
         done=folder.done, skipped=folder.skipped, rows=rows, bars=bars(top.on, findings) if top.on else [],
         charts=_charts(rows, findings), galleries=shown, refused=refused, flags=_flags(verdicts, findings),
-        stops=_stops(findings), manifest=_manifest(folder), noun=noun(profile), change=plain_change,
+        stops=_stops(findings), manifest=_manifest(folder), noun=noun(profile),
+        counted=noun(profile, top.on.check if top.on else None), change=plain_change,
         labelled=profile.get("task") == "classification", others=[v for v in verdicts if v.role == "established"],
         established={v.system for v in verdicts if v.role == "established"})
 

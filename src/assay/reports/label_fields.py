@@ -120,7 +120,7 @@ def scope(header: Mapping[str, Any], row: Comparison | None) -> dict[str, Any]:
     data = header["data"]
     return {"dataset": {"id": printable(str(data["id"])), "digest": _sha(data["digest"]),
                         "licence": printable(str(data["licence"])), "simulated": data["simulated"]},
-            "n": row.audited.n if row else 0, "noun": noun(header["profile"]),
+            "n": row.audited.n if row else 0, "noun": noun(header["profile"], row.check if row else None),
             "sampling": printable(str(data["description"]))}
 
 

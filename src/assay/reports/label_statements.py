@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from assay.reports.wording import amount, shortened, significant, span
+from assay.reports.wording import CONTROLS, amount, shortened, significant, span
 
 # Longest rows of the drawing, in lines; what is cut ends in an ellipsis and stands whole in the JSON and the text.
 _LIMITS = {"Not tested": 7, "Checks": 9, "Evidence": 4}
@@ -26,7 +26,8 @@ class BarLine:
 def bar_lines(results: Mapping[str, Any]) -> list[BarLine]:
     """The bars of the label, from top to bottom."""
     lines = [BarLine(words="Normal input", style="normal", estimate=results["normal"]),
-             BarLine(words="Average of random changes", style="average", estimate=results["average_case"]),
+             BarLine(words=CONTROLS.get(results["metric"]["id"], "Average of random changes"), style="average",
+                     estimate=results["average_case"]),
              BarLine(words="Worst case found", style="worst", estimate=results["worst_case"])]
     established = results["established"]
     if established:

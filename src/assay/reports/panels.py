@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from assay.records import Finding
 from assay.reports.comparison import Folder, compare, metric_name, metric_unit, same_level
-from assay.reports.decisions import decision_pictures
+from assay.reports.decisions import decision_pictures, nonsense_pictures
 from assay.reports.headline import space_of
 from assay.reports.pictures import data_uri
 from assay.reports.wording import MISSING, amount, significant
@@ -107,6 +107,9 @@ def galleries(folder: Folder, findings: Sequence[Finding], verdicts: Sequence[An
 
 
 def _gallery(view: _View, level: float | None, purse: _Purse) -> Gallery:
+    if view.check.get("method") == "fooling":
+        made = [_nonsense(view, s) for s in (view.audited, view.established) if s is not None]
+        return Gallery(check=view.check, sizes=(), cases=tuple(s for s in made if s.panels and purse.pays(s)))
     own = [f for f in view.rows if f.system == f.origin == view.audited and _pictured(view, f)]
     at_level = [f for f in own if same_level(f.level, level)] or own
     if not at_level:
@@ -124,6 +127,16 @@ def _gallery(view: _View, level: float | None, purse: _Purse) -> Gallery:
         cases.append(_strip(view, best, f"Best case: {best.sample}"))
     return Gallery(check=view.check, sizes=tuple(s for s in sizes if purse.pays(s)) if len(ladder) > 1 else (),
                    cases=tuple(s for s in cases if purse.pays(s)))
+
+
+def _nonsense(view: _View, origin: str) -> Strip:
+    """The images found for one system, class by class."""
+    own = [f for f in view.rows if f.system == f.origin == origin]
+    found = [(f, image) for f in own if (image := _panel(view, f, "changed")) is not None]
+    systems = [s for s in (view.audited, view.established) if s is not None]
+    drawn, note = nonsense_pictures(found, view.rows, systems, view.classes)
+    return Strip(title=f"Images of nothing, searched for {origin}", note=note, differences=(), difference_note="",
+                 panels=tuple(Panel(title=name, uri=uri, lines=lines, alt=alt) for name, uri, lines, alt in drawn))
 
 
 def _spread(ladder: Sequence[Finding], worst: Finding) -> list[Finding]:

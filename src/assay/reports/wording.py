@@ -28,8 +28,12 @@ METRICS = {
     "flip-distance-l2": ("Smallest change that flips the decision", "share of the input's norm"),
     "flip-distance-linf": ("Smallest change that flips the decision", "share of the range of grey levels"),
     "boundary-ratio": ("Distance to the boundary by chance, over that to a flat one", "×"),
+    "fooling-confidence": ("Confidence in a class", "share"),
     "lipschitz-ceiling": ("The same for a system that shows the detail in full", "output per input change"),
 }
+
+# What the average case is called where it is not random changes of the same size.
+CONTROLS = {"fooling-confidence": "Uniform noise, nothing searched"}
 
 # What each flag means and what to do, in one sentence; docs/flags.md says more.
 FLAGS = {
