@@ -24,10 +24,11 @@ from assay.numerics.intervals import mean_interval, wilson
 from assay.records import Finding, Flag, Outcome, Role, Verdict
 
 SERIOUS = frozenset({
-    "batch-dependent", "constant-decision", "gradient-mismatch", "non-finite", "not-converged", "not-deterministic",
-    "not-reached", "probabilities", "query-beats-gradient", "query-only", "raised", "worst-below-control", "zero-gradient",
+    "batch-dependent", "chance-as-harmful", "changes-with-use", "constant-decision", "gradient-mismatch", "jumps",
+    "mostly-wrong", "non-finite", "not-converged", "not-deterministic", "not-reached", "probabilities",
+    "query-beats-gradient", "query-only", "raised", "still-rising", "training-mode", "worst-below-control", "zero-gradient",
 })
-DISCREDITING = frozenset({"not-deterministic", "not-converged"})    # the witness itself may be an accident
+DISCREDITING = frozenset({"changes-with-use", "not-converged", "not-deterministic"})    # the witness may be an accident
 
 
 def harm(value: float, finding: Finding) -> float:
@@ -93,7 +94,7 @@ def judge(findings: Iterable[Finding], check: Mapping[str, Any], system: str, *,
     wrong = {f.sample for f in own if apart(f)}
     measured = criterion["kind"] == "measures"
     told = own if measured else [f for f, _ in judged] + [f for f in own if apart(f)]
-    flags = _unique([*blocked, *(g for f in own for g in f.flags)])
+    flags = _unique([*blocked, *(g for f in own for g in f.flags), *_of_decisions(judged, wrong, criterion)])
     wanted = None if expected is None else expected - len(wrong)
     outcome, reason = (_measurement if measured and not skipped else _outcome)(n, count, wanted, flags, own, skipped)
     if wrong and not skipped:
@@ -111,6 +112,22 @@ def judge(findings: Iterable[Finding], check: Mapping[str, Any], system: str, *,
         worst_high=worst_high, transfer=_mean(f.worst for f in at if f.origin != system),
         gain=statistics.median(gains) if gains else None, witnesses=sum(f.witness is not None for f in own),
         flags=tuple(flags))
+
+
+def _of_decisions(judged: Sequence[tuple[Finding, bool]], wrong: set[str], criterion: Mapping[str, Any]) -> list[Flag]:
+    """What only all rows of a classifier together show: most decisions are wrong unchanged, or turned wrong by chance.
+
+    A criterion that compares with chance does not fire where chance does as much; that is no sign of stability.
+    """
+    rows = [f for f, _ in judged if "already-wrong" in f.extra]
+    found = []
+    if len(wrong) > len({f.sample for f in rows}):
+        found.append(Flag(id="mostly-wrong", detail=f"{len(wrong)} of {len(wrong) + len(rows)} samples"))
+    if any(fired for _, fired in judged):
+        return found
+    alone = {**criterion, "over_control": 0.0, "over_random": 0.0}
+    by_chance = sum(bool(harmed(f, alone)) for f in rows)
+    return found + [Flag(id="chance-as-harmful", detail=f"{by_chance} of {len(rows)} samples")] * (by_chance > 0)
 
 
 def _outcome(n: int, count: int, expected: int | None, flags: list[Flag], own: list[Finding],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from assay.checks.asked_again import changed_with_use, remember
 from assay.checks.check import Bench, Check, UnitResult, method, only
 from assay.checks.preflight_classifier import classifier_flags
 from assay.metrics import protocol as metrics
@@ -20,6 +21,8 @@ REPEATABLE, SAME_IN_BATCH = 1e-6, 1e-3
 def preflight(check: Check, system: str, bench: Bench, x: Examples) -> UnitResult:
     """One row per sample: `normal` the metric, `worst` the change between two identical calls; flags say what is wrong."""
     target, metric = bench.systems[system], metrics.find(check.metric)
+    if x.labelled:
+        remember(system, bench, x)
     with torch.no_grad():
         first, second = target(x.inputs), target(x.inputs)
         alone = torch.cat([target(only(x, i).inputs) for i in range(len(x))])
@@ -30,6 +33,7 @@ def preflight(check: Check, system: str, bench: Bench, x: Examples) -> UnitResul
     flat = torch.zeros(len(x), dtype=torch.bool)
     if x.labelled:
         more = classifier_flags(target, x, first, seed=bench.seed, check=check.id)
+        more = [[*some, *used] for some, used in zip(more, changed_with_use(system, bench, x), strict=True)]
     elif target.access >= Access.GRADIENT:
         flat = _flat_gradient(target, x)
     rows = []

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
 from assay.arrays import per_example
+from assay.checks.training_mode import training_layers
+from assay.checks.whole_range import whole_range_flags
 from assay.metrics.classification import decision
 from assay.metrics.losses import margin
 from assay.numerics.norms import norm
@@ -15,27 +19,62 @@ from assay.systems.metered import Metered
 
 STEPS = (1e-2, 1e-3)        # of the finite differences, shares of the range of the inputs
 AGREE = 0.5                 # least cosine-like agreement of gradient and differences that is believed
+AWAY = 0.1                  # the gradient is judged at the images and this share of the range from them
+SAME = 1e-3                 # greatest relative difference of scores with and without a gradient being asked for
 DIRECTIONS = 6
 
 
 def classifier_flags(target: Metered, x: Examples, scores: Tensor, *, seed: int, check: str) -> list[list[Flag]]:
     """For each example, the flags of a system whose outputs should be scores of classes."""
     assert x.truth is not None
-    flags: list[list[Flag]] = [[] for _ in x.ids]
-    shared = _of_all(x, scores)
-    directions = [torch.stack([torch.randn(x.inputs.shape[1:], dtype=x.inputs.dtype, generator=g) for g in
-                               [stream(seed, check, "difference", k, sample) for sample in x.ids]])
-                  for k in range(DIRECTIONS)]
-    slopes = gradient_slopes(target, x, directions) if target.access >= Access.GRADIENT else None
-    for i in range(len(x)):
-        flags[i] += shared
-        if slopes is not None:
-            exact, measured = slopes[0][:, i], slopes[1][:, :, i]
-            if bool((exact == 0).all()) and not bool((measured == 0).all()):
-                flags[i].append(Flag(id="zero-gradient", detail="the margin's gradient, while its differences are not zero"))
-            elif (seen := agreement(exact, measured)) < AGREE:
-                flags[i].append(Flag(id="gradient-mismatch", detail=f"agreement {seen:.2f} with finite differences"))
-    return flags
+    layers = training_layers(target, x.inputs)
+    shared = _of_all(x, scores) + [Flag(id="training-mode", detail="; ".join(layers)[:200])] * bool(layers)
+    flags: list[list[Flag]] = [[*shared] for _ in x.ids]
+    if target.access >= Access.GRADIENT:
+        _judge_gradients(target, x, flags, seed=seed, check=check)
+    wide = whole_range_flags(target, x, scores, seed=seed, check=check)
+    return [[*mine, *more] for mine, more in zip(flags, wide, strict=True)]
+
+
+def _judge_gradients(target: Metered, x: Examples, flags: list[list[Flag]], *, seed: int, check: str) -> None:
+    """Gradients at the images, and a little away from them: a search takes its second step there."""
+    directions = [_normal_numbers(x, seed, check, "difference", k) for k in range(DIRECTIONS)]
+    low, high = x.box or (0.0, 1.0)
+    away = (x.inputs + AWAY * (high - low) * _normal_numbers(x, seed, check, "away").tanh()).clamp(low, high)
+    for where, at in (("at the image", x), ("beside the image", replace(x, inputs=away))):
+        watched = _watched(target, at)
+        exact, measured = gradient_slopes(target, at, directions)
+        for i in range(len(x)):
+            raised = _of_gradient(exact[:, i], measured[:, :, i], float(watched[i]), where)
+            if raised is not None and raised.id not in {flag.id for flag in flags[i]}:
+                flags[i].append(raised)
+
+
+def _of_gradient(exact: Tensor, measured: Tensor, watched: float, where: str) -> Flag | None:
+    """The flag of one example's slopes by gradient (directions,) and by differences (steps, directions), if any."""
+    if not bool(torch.isfinite(measured).all()) or not bool(torch.isfinite(exact).all()):
+        return Flag(id="non-finite", detail=f"scores or gradient {where}")
+    if watched > SAME:
+        return Flag(id="gradient-mismatch", detail=f"other scores where the gradient is asked for: relative {watched:.1e}")
+    if bool((exact == 0).all()):
+        return Flag(id="zero-gradient", detail=f"the margin's gradient {where}")
+    if (seen := agreement(exact, measured)) < AGREE:
+        return Flag(id="gradient-mismatch", detail=f"agreement {seen:.2f} with finite differences {where}")
+    return None
+
+
+def _watched(target: Metered, x: Examples) -> Tensor:
+    """Relative difference of the scores where a gradient is asked for and where none is, (batch,)."""
+    with torch.no_grad():
+        plain = target(x.inputs).double()
+    with torch.enable_grad():
+        traced = target(x.inputs.detach().clone().requires_grad_(True)).detach().double()
+    return (norm(traced - plain) / norm(plain).clamp_min(1e-30)).nan_to_num()
+
+
+def _normal_numbers(x: Examples, seed: int, check: str, *words: object) -> Tensor:
+    return torch.stack([torch.randn(x.inputs.shape[1:], dtype=x.inputs.dtype, generator=stream(seed, check, *words, sample))
+                        for sample in x.ids])
 
 
 def _of_all(x: Examples, scores: Tensor) -> list[Flag]:

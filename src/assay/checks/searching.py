@@ -25,6 +25,7 @@ from assay.systems.metered import Metered
 
 GRADIENT_SEARCHES = ("gradient", "penalised", "bounded")
 Searched = tuple[SearchResult, list[list[Flag]]]
+LAST, ROSE = 0.25, 0.05          # of the steps; of the whole rise: see `still_rising`
 _RAISED = {Stop.ZERO_GRADIENT: "zero-gradient", Stop.NON_FINITE: "non-finite"}
 
 
@@ -105,7 +106,8 @@ def _bounded(spec: dict[str, Any], metric: Metric, objective: Callable[[str], Ob
     for climb in climbs:
         if bool(won.all()):
             break
-        run = flagged(auto_pgd(objective(climb), within, starts=warm, done=_past(goal, won), **common, **spec))
+        run = still_rising(auto_pgd(objective(climb), within, starts=warm, done=_past(goal, won), **common, **spec),
+                           goal=goal, steps=int(spec["steps"]))
         found = run if found is None else _union(found, run)
         won = found[0].value > goal
     if found is None:
@@ -113,7 +115,9 @@ def _bounded(spec: dict[str, Any], metric: Metric, objective: Callable[[str], Ob
     if query and not bool(won.all()):
         queried = flagged(square(objective(climbs[0]), within, draws=query, done=_past(goal, won), **common))
         found = with_query_only(found, queried, metric)
-    return found
+        won = found[0].value > goal
+    return found[0], [[flag for flag in flags if flag.id != "still-rising" or not over]
+                      for flags, over in zip(found[1], won.tolist(), strict=True)]
 
 
 def _past(goal: float, won: Tensor) -> Callable[[Tensor], Tensor]:
@@ -124,6 +128,29 @@ def _past(goal: float, won: Tensor) -> Callable[[Tensor], Tensor]:
 def flagged(found: SearchResult) -> Searched:
     """The result, and for each example the flag that its stop reason raises, if any."""
     return found, [[Flag(id=_RAISED[stop])] if stop in _RAISED else [] for stop in found.stop]
+
+
+def still_rising(found: SearchResult, *, goal: float, steps: int) -> Searched:
+    """`flagged`, and `still-rising` where more steps would have reached the goal.
+
+    With h_t the best harm after t of T = `steps` steps of the run that improved last, and h_0 the harm that the search
+    began with: the last quarter brought r = h_T − h_{3T/4} ≥ 0.05 (h_T − h_0), and as many steps again at that pace would
+    do, 4 r ≥ goal − h_T. Iterations must converge before their end is called a worst case: Carlini et al., On Evaluating
+    Adversarial Robustness (2019).
+    """
+    result, flags = flagged(found)
+    h = found.history
+    whole = h[-1] - h[0]
+    late = torch.zeros_like(whole)
+    for end in range(steps, len(h), steps + 1):         # a run looks at its start and then after every step
+        begin = h[end - steps - 1] if end > steps else h[0]
+        rise = h[end] - h[end - max(1, round(LAST * steps))]
+        late = torch.where(h[end] > begin, rise, late)
+    near = (late >= ROSE * whole) & (late > 0) & (h[-1] <= goal) & (late / LAST >= goal - h[-1])
+    for i in near.nonzero().flatten().tolist():
+        flags[i].append(Flag(id="still-rising", detail=f"{float(late[i] / whole[i]):.0%} of the rise in the last quarter "
+                                                       "of the steps"))
+    return result, flags
 
 
 def _union(one: Searched, two: Searched) -> Searched:

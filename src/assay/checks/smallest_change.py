@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from assay.arrays import InputError, per_example
+from assay.checks.asked_again import changed_with_use, remember
 from assay.checks.check import Bench, Check, UnitResult, key, method
 from assay.checks.exhibits import exhibit
 from assay.metrics import protocol as metrics
@@ -40,6 +41,7 @@ def smallest(check: Check, system: str, bench: Bench, x: Examples) -> UnitResult
     if x.truth is None or not x.labelled:
         raise InputError("a smallest change of a decision needs the right classes")
     target, kind = bench.systems[system], str(check.perturbation.get("norm", "l2"))
+    remember(system, bench, x)
     with torch.no_grad():
         normal = target(x.inputs)
     right = ~wrong(normal, x.truth).bool()
@@ -48,8 +50,9 @@ def smallest(check: Check, system: str, bench: Bench, x: Examples) -> UnitResult
     radii, flips = random_radii(check, target, bench, x, right), _same_size(check, target, bench, x, right, found)
     with torch.no_grad():
         changed = target(x.inputs + found.perturbation)
-    rows = tuple(_row(check, system, bench, x, i, normal, changed, found, size, radii[:, i], flips[:, i], bool(right[i]))
-                 for i in range(len(x)))
+    used = changed_with_use(system, bench, x)
+    rows = tuple(_row(check, system, bench, x, i, normal, changed, found, size, radii[:, i], flips[:, i], bool(right[i]),
+                      used[i]) for i in range(len(x)))
     keep = [i for i in size.argsort().tolist() if math.isfinite(float(size[i])) and bool(right[i])][: bench.keep]
     witnesses = {key(system, x.ids[i], None): found.perturbation[i].clone() for i in sorted(keep)}
     pictures = {"original": x.inputs, "changed": x.inputs + found.perturbation}
@@ -114,7 +117,7 @@ def _wrong_at(target: Metered, x: Examples, p: Tensor) -> Tensor:
 
 
 def _row(check: Check, system: str, bench: Bench, x: Examples, i: int, normal: Tensor, changed: Tensor, found: Smallest,
-         size: Tensor, radii: Tensor, flips: Tensor, right: bool) -> Finding:
+         size: Tensor, radii: Tensor, flips: Tensor, right: bool, used: Sequence[Flag]) -> Finding:
     seen = right and math.isfinite(float(size[i]))
     extra = {"decision.normal": float(decision(normal)[i]), "confidence.normal": float(confidence(normal)[i]),
              "already-wrong": float(not right), "label": float(x.truth[i]) if x.truth is not None else -1.0}
@@ -133,7 +136,7 @@ def _row(check: Check, system: str, bench: Bench, x: Examples, i: int, normal: T
         worst=float(size[i]) if seen else None, size=float(size[i]) if seen else None,
         control_size=float(size[i]) if seen and len(flips) else None, controls=len(radii),
         forward=int(found.forward[i]), backward=int(found.backward[i]), stop=found.stop[i], extra=extra,
-        flags=_flags(found, i, right), notes="" if right else "wrong without any change; not searched")
+        flags=(*_flags(found, i, right), *used), notes="" if right else "wrong without any change; not searched")
 
 
 def _flags(found: Smallest, i: int, right: bool) -> tuple[Flag, ...]:

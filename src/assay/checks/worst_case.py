@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from assay.arrays import per_example
+from assay.checks.asked_again import changed_with_use, remember
 from assay.checks.check import Bench, Check, UnitResult, key, method
 from assay.checks.exhibits import exhibit, pictures_of
 from assay.checks.searching import GRADIENT_SEARCHES, beats, blind, search
@@ -61,6 +62,8 @@ class Rung:
 def worst_case(check: Check, system: str, bench: Bench, x: Examples) -> UnitResult:
     """Search every level downwards with warm starts, then carry finds upwards and measure each level against controls."""
     target = bench.systems[system]
+    if x.labelled:
+        remember(system, bench, x)
     with torch.no_grad():
         normal = target(x.inputs)
     rungs = climb_ladder(check, system, bench, x, normal)
@@ -68,6 +71,9 @@ def worst_case(check: Check, system: str, bench: Bench, x: Examples) -> UnitResu
         if i + 1 < len(rungs):
             _carry_up(rungs[i + 1], rung)
         _adopt_controls(check, target, bench, x, rung, normal)
+    used = changed_with_use(system, bench, x) if x.labelled else [[]] * len(x)
+    for rung in rungs:
+        rung.flags = [[*mine, *more] for mine, more in zip(rung.flags, used, strict=True)]
     return report(check, system, bench, x, normal, rungs)
 
 

@@ -49,6 +49,12 @@ FLAGS = {
     "gradient-mismatch": "The gradient is not the slope of the output, so a search by gradient is misled (masking).",
     "not-reached": "No change within the range of the inputs flipped the decision, which no honest classifier resists.",
     "probabilities": "The outputs are probabilities, whose gradient vanishes where the system is sure; give the scores.",
+    "training-mode": "A layer behaves as in training, so the system judged is not the one that is used; turn it off.",
+    "changes-with-use": "An image got other scores after the search than before it: the system reacts to being tested.",
+    "jumps": "The scores jump on the way to another image, as where a detector or a memory of known images takes over.",
+    "still-rising": "The worst case still grew in the last quarter of the steps: more steps would find worse.",
+    "mostly-wrong": "Most decisions are wrong without any change; check range, channel order and labels before stability.",
+    "chance-as-harmful": "No worst case stood out only because random changes of the same size turned decisions as well.",
     "worst-below-control": "A random change did more harm than the worst case found: the search was too weak.",
 }
 

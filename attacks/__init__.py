@@ -1,0 +1,1 @@
+"""Systems that try to fool an audit, and what the audit says of them."""
