@@ -46,7 +46,7 @@ def _deepfool_one(model: nn.Module, x: Tensor, steps: int, overshoot: float) -> 
         for k in range(len(scores)):
             if k != first:
                 w = torch.autograd.grad(scores[k], at, retain_graph=True)[0] - own
-                far = float((scores[k] - scores[first]).abs() / w.norm().clamp_min(1e-12))
+                far = float((scores[k] - scores[first]).detach().abs() / w.norm().clamp_min(1e-12))
                 if far < nearest:
                     nearest, move = far, (far + 1e-4) * w / w.norm().clamp_min(1e-12)
         moved = moved + move

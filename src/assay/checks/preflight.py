@@ -21,6 +21,7 @@ REPEATABLE, SAME_IN_BATCH = 1e-6, 1e-3
 def preflight(check: Check, system: str, bench: Bench, x: Examples) -> UnitResult:
     """One row per sample: `normal` the metric, `worst` the change between two identical calls; flags say what is wrong."""
     target, metric = bench.systems[system], metrics.find(check.metric)
+    asked = target.examples
     if x.labelled:
         remember(system, bench, x)
     with torch.no_grad():
@@ -52,7 +53,7 @@ def preflight(check: Check, system: str, bench: Bench, x: Examples) -> UnitResul
             check=check.id, system=system, role=bench.roles[system], sample=sample, origin=system, origin_sample=sample,
             level=None, unit="", metric=metric.id, better=metric.better, normal=value if value == value else None,
             average=None, average_low=None, average_high=None, worst=None, size=None, control_size=None, controls=0,
-            forward=3, backward=1, stop=Stop.EXHAUSTED, flags=tuple(flags),
+            forward=(target.examples - asked) // len(x), backward=1, stop=Stop.EXHAUSTED, flags=tuple(flags),
             extra={"repeatability": change} if change == change else {}))
     return UnitResult(findings=tuple(rows))
 

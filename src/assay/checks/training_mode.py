@@ -16,13 +16,15 @@ NORMALISING = ("batch_norm",)
 
 
 def training_layers(target: Metered, inputs: Tensor) -> list[str]:
-    """The layers that behave as in training, as "name (what it does)": by their own mode, or by what they compute.
+    """The layers that behave as in training, as "name (what it does)".
 
-    `eval()` does not reach dropout called as a function, nor a layer that overrides it, so one call is watched at the
-    level of its operations.
+    `eval()` does not reach dropout called as a function, nor a layer that overrides it, and a module's own word for its
+    mode need not be what it does: so one call is watched at the level of its operations. Layers of a scripted module
+    have no names here.
     """
     module = getattr(target.system, "module", None)
-    layers = dict(module.named_modules()) if isinstance(module, nn.Module) else {}
+    scripted = isinstance(module, torch.jit.ScriptModule)
+    layers = dict(module.named_modules()) if isinstance(module, nn.Module) and not scripted else {}
     watch = _Watch(type(module).__name__ if module is not None else target.name)
     hooks = []
     for name, layer in layers.items():
@@ -33,9 +35,7 @@ def training_layers(target: Metered, inputs: Tensor) -> list[str]:
     finally:
         for hook in hooks:
             hook.remove()
-    left_on = {name or type(layer).__name__: f"{type(layer).__name__} in training mode" for name, layer in layers.items()
-               if layer.training and not list(layer.children())}
-    return [f"{name} ({what})" for name, what in {**left_on, **watch.found}.items()]
+    return [f"{name} ({what})" for name, what in watch.found.items()]
 
 
 class _Watch(TorchDispatchMode):
