@@ -94,7 +94,7 @@ def judge(findings: Iterable[Finding], check: Mapping[str, Any], system: str, *,
     wrong = {f.sample for f in own if apart(f)}
     measured = criterion["kind"] == "measures"
     told = own if measured else [f for f, _ in judged] + [f for f in own if apart(f)]
-    flags = _unique([*blocked, *(g for f in own for g in f.flags), *_of_decisions(judged, wrong, criterion)])
+    flags = _unique([*blocked, *(g for f in own for g in f.flags), *_of_decisions(own, judged, criterion)])
     wanted = None if expected is None else expected - len(wrong)
     outcome, reason = (_measurement if measured and not skipped else _outcome)(n, count, wanted, flags, own, skipped)
     if wrong and not skipped:
@@ -114,20 +114,21 @@ def judge(findings: Iterable[Finding], check: Mapping[str, Any], system: str, *,
         flags=tuple(flags))
 
 
-def _of_decisions(judged: Sequence[tuple[Finding, bool]], wrong: set[str], criterion: Mapping[str, Any]) -> list[Flag]:
+def _of_decisions(own: Sequence[Finding], judged: Sequence[tuple[Finding, bool]],
+                  criterion: Mapping[str, Any]) -> list[Flag]:
     """What only all rows of a classifier together show: most decisions are wrong unchanged, or turned wrong by chance.
 
     A criterion that compares with chance does not fire where chance does as much; that is no sign of stability.
     """
-    rows = [f for f, _ in judged if "already-wrong" in f.extra]
+    told = {f.sample: apart(f) for f in own if "already-wrong" in f.extra}
     found = []
-    if len(wrong) > len({f.sample for f in rows}):
-        found.append(Flag(id="mostly-wrong", detail=f"{len(wrong)} of {len(wrong) + len(rows)} samples"))
+    if 2 * sum(told.values()) > len(told):
+        found.append(Flag(id="mostly-wrong", detail=f"{sum(told.values())} of {len(told)} samples"))
     if any(fired for _, fired in judged):
         return found
     alone = {**criterion, "over_control": 0.0, "over_random": 0.0}
-    by_chance = sum(bool(harmed(f, alone)) for f in rows)
-    return found + [Flag(id="chance-as-harmful", detail=f"{by_chance} of {len(rows)} samples")] * (by_chance > 0)
+    by_chance = {f.sample for f, _ in judged if f.sample in told and harmed(f, alone)}
+    return found + [Flag(id="chance-as-harmful", detail=f"{len(by_chance)} of {len(told)} samples")] * bool(by_chance)
 
 
 def _outcome(n: int, count: int, expected: int | None, flags: list[Flag], own: list[Finding],

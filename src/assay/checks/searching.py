@@ -19,13 +19,13 @@ from assay.searches.gradient_ascent import gradient_ascent
 from assay.searches.hill_climb import hill_climb
 from assay.searches.penalised_ascent import penalised_search
 from assay.searches.random_search import random_search, random_walk
-from assay.searches.result import Objective, Score, SearchResult
+from assay.searches.result import Objective, Score, SearchResult, score
 from assay.searches.square import square
 from assay.systems.metered import Metered
 
 GRADIENT_SEARCHES = ("gradient", "penalised", "bounded")
 Searched = tuple[SearchResult, list[list[Flag]]]
-LAST, ROSE = 0.25, 0.05          # of the steps; of the whole rise: see `still_rising`
+LAST, ROSE = 0.25, 0.1          # of the steps; of the whole rise: see `still_rising`
 _RAISED = {Stop.ZERO_GRADIENT: "zero-gradient", Stop.NON_FINITE: "non-finite"}
 
 
@@ -103,11 +103,13 @@ def _bounded(spec: dict[str, Any], metric: Metric, objective: Callable[[str], Ob
     goal = torch.inf if metric.goal is None else metric.goal
     won = torch.zeros(len(common["x"]), dtype=torch.bool)
     found: Searched | None = None
+    with torch.no_grad():
+        unchanged = score(objective(climbs[0])(within.zero(common["x"]))).harm
     for climb in climbs:
         if bool(won.all()):
             break
         run = still_rising(auto_pgd(objective(climb), within, starts=warm, done=_past(goal, won), **common, **spec),
-                           goal=goal, steps=int(spec["steps"]))
+                           unchanged=unchanged, goal=goal, steps=int(spec.get("steps", 100)))
         found = run if found is None else _union(found, run)
         won = found[0].value > goal
     if found is None:
@@ -130,17 +132,17 @@ def flagged(found: SearchResult) -> Searched:
     return found, [[Flag(id=_RAISED[stop])] if stop in _RAISED else [] for stop in found.stop]
 
 
-def still_rising(found: SearchResult, *, goal: float, steps: int) -> Searched:
+def still_rising(found: SearchResult, *, unchanged: Tensor, goal: float, steps: int) -> Searched:
     """`flagged`, and `still-rising` where more steps would have reached the goal.
 
-    With h_t the best harm after t of T = `steps` steps of the run that improved last, and h_0 the harm that the search
-    began with: the last quarter brought r = h_T − h_{3T/4} ≥ 0.05 (h_T − h_0), and as many steps again at that pace would
-    do, 4 r ≥ goal − h_T. Iterations must converge before their end is called a worst case: Carlini et al., On Evaluating
-    Adversarial Robustness (2019).
+    With h_t the best harm after t of T = `steps` steps of the run that improved last, and h_0 that of the `unchanged`
+    input (batch,): the last quarter brought r = h_T − h_{3T/4} ≥ 0.1 (h_T − h_0), and as many steps again at that pace
+    would do, 4 r ≥ goal − h_T. Iterations must converge before their end is called a worst case: Carlini et al., On
+    Evaluating Adversarial Robustness (2019).
     """
     result, flags = flagged(found)
     h = found.history
-    whole = h[-1] - h[0]
+    whole = h[-1] - unchanged.double()
     late = torch.zeros_like(whole)
     for end in range(steps, len(h), steps + 1):         # a run looks at its start and then after every step
         begin = h[end - steps - 1] if end > steps else h[0]

@@ -80,10 +80,13 @@ def _differentiable(target: Metered, x: Examples) -> bool:
 def _steepest(target: Metered, x: Examples, end: Tensor) -> Tensor:
     """The margin's greatest change within a thousandth of the way to `end`, as a share of its whole change: (batch,).
 
-    The piece of greatest change is halved again and again; NaN counts as no change (it has a flag of its own).
+    The piece of greatest change is halved again and again. Where the margin is not finite the answer is 0: that has a
+    flag of its own.
     """
     at = torch.linspace(0, 1, POINTS + 1, dtype=torch.float64)
     along = torch.stack([_margin_at(target, x, end, torch.full((len(x),), float(t), dtype=torch.float64)) for t in at])
+    finite = torch.isfinite(along).all(0)
+    along = along.nan_to_num()
     span = (along.amax(0) - along.amin(0)).clamp_min(1e-30)
     piece = along.diff(dim=0).abs().argmax(0)
     low, high = at[piece], at[piece + 1]
@@ -94,7 +97,7 @@ def _steepest(target: Metered, x: Examples, end: Tensor) -> Tensor:
         first = (middle - below).abs() >= (above - middle).abs()
         low, high = torch.where(first, low, t), torch.where(first, t, high)
         below, above = torch.where(first, below, middle), torch.where(first, middle, above)
-    return (above - below).abs() / span
+    return torch.where(finite, ((above - below).abs() / span).nan_to_num(), 0.0)
 
 
 def _margin_at(target: Metered, x: Examples, end: Tensor, t: Tensor) -> Tensor:
@@ -103,4 +106,4 @@ def _margin_at(target: Metered, x: Examples, end: Tensor, t: Tensor) -> Tensor:
     if x.box is not None:
         inputs = inputs.clamp(*x.box)
     with torch.no_grad():
-        return margin(target(inputs), x.truth).double().nan_to_num()
+        return margin(target(inputs), x.truth).double()
