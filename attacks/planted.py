@@ -226,7 +226,7 @@ class Miser(torch.autograd.Function):
 
 
 class CreepingGradient(Wrapper):
-    """True slopes, given out a few values at a time: a search still rises when its steps are used up."""
+    """True slopes, given out a few values at a time, so that a search needs more steps than it has."""
 
     def forward(self, x: Tensor) -> Tensor:
         return self.inner(Miser.apply(x))
