@@ -49,9 +49,9 @@ def _flip_charts(check: Mapping[str, Any], findings: Sequence[Finding], system: 
                    for name, style, who, field in lines)
     unit = str(check.get("unit", ""))
     label = "Right decisions flipped"
-    return [Chart(title=f"{check.get('title', check['id'])}: {label}", x_label=f"size of the change, or less ({unit})", y_label=label,
-                  series=tuple(s for s in series if s.points), x_text=lambda x: amount(x, unit),
-                  y_text=lambda y: amount(y, "share", digits=3))]
+    return [Chart(title=f"{check.get('title', check['id'])}: {label}", y_label=label,
+                  x_label=f"size of the change, or less ({unit})", series=tuple(s for s in series if s.points),
+                  x_text=lambda x: amount(x, unit), y_text=lambda y: amount(y, "share", digits=3))]
 
 
 def _flipped(rows: Sequence[Finding], field: str, step: float) -> tuple[tuple[float, float], ...]:
