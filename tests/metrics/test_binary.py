@@ -1,0 +1,161 @@
+"""Numbers of binary classifiers against a count over all pairs, scikit-learn's curve, and broken twins."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from assay.arrays import InputError
+from assay.metrics import binary
+
+
+def auroc_by_pairs(scores: list[float], labels: list[int]) -> Fraction:
+    pairs = [(p, n) for p, a in zip(scores, labels, strict=True) if a for n, b in zip(scores, labels, strict=True) if not b]
+    return Fraction(sum(2 * (p > n) + (p == n) for p, n in pairs), 2 * len(pairs))
+
+
+def best_by_trying(scores: list[float], labels: list[int], least: Fraction) -> tuple[Fraction, Fraction]:
+    """Greatest sensitivity, then greatest specificity, over all thresholds whose specificity is at least `least`."""
+    points = []
+    for t in [*scores, math.inf]:
+        called = [s >= t for s in scores]
+        positives = [c for c, a in zip(called, labels, strict=True) if a]
+        negatives = [c for c, a in zip(called, labels, strict=True) if not a]
+        points.append((Fraction(sum(positives), len(positives)), 1 - Fraction(sum(negatives), len(negatives))))
+    return max(p for p in points if p[1] >= least)
+
+
+cases = st.lists(st.tuples(st.integers(-3, 3), st.booleans()), min_size=2, max_size=20).filter(
+    lambda rows: len({label for _, label in rows}) == 2)
+
+
+def tensors(rows: list[tuple[int, bool]]) -> tuple[Tensor, Tensor]:
+    return torch.tensor([float(s) for s, _ in rows]), torch.tensor([int(label) for _, label in rows])
+
+
+def auroc_is_right(compute) -> None:
+    @settings(max_examples=60, deadline=None, derandomize=True)
+    @given(cases)
+    def law(rows):
+        scores, labels = tensors(rows)
+        assert compute(scores, labels) == pytest.approx(float(auroc_by_pairs(scores.tolist(), labels.tolist())), abs=1e-12)
+    law()
+
+
+def point_is_right(compute) -> None:
+    @settings(max_examples=60, deadline=None, derandomize=True)
+    @given(cases, st.integers(0, 20))
+    def law(rows, twentieths):
+        scores, labels = tensors(rows)
+        point = compute(scores, labels, specificity=twentieths / 20)
+        sensitivity, specificity = best_by_trying(scores.tolist(), labels.tolist(), Fraction(twentieths, 20))
+        assert (point.sensitivity, point.specificity) == pytest.approx((float(sensitivity), float(specificity)))
+        assert point.sensitivity == binary.sensitivity_at_threshold(scores, labels, threshold=point.threshold)
+        assert point.specificity == binary.specificity_at_threshold(scores, labels, threshold=point.threshold)
+    law()
+
+
+def test_auroc_is_the_share_of_pairs_in_order():
+    auroc_is_right(binary.auroc)
+
+
+def trapezoid_without_ties(scores: Tensor, labels: Tensor) -> float:
+    order = labels[scores.argsort(stable=True)].double()
+    return float((order * (1 - order).cumsum(0)).sum() / order.sum() / (1 - order).sum())
+
+
+@pytest.mark.parametrize("broken", [
+    trapezoid_without_ties,
+    lambda s, y: binary.auroc(-s, y),
+    lambda s, y: binary.auroc(s, y) if binary.auroc(s, y) > 0.5 else 1 - binary.auroc(s, y),
+], ids=["ties by order", "sign", "never below a half"])
+def test_a_wrong_auroc_is_caught(broken):
+    with pytest.raises(AssertionError):
+        auroc_is_right(broken)
+
+
+def test_sensitivity_at_a_specificity_is_the_best_of_all_thresholds():
+    point_is_right(binary.sensitivity_at_specificity)
+
+
+def interpolating(scores: Tensor, labels: Tensor, *, specificity: float) -> binary.OperatingPoint:
+    threshold = float(scores[labels == 0].quantile(specificity))
+    return binary.OperatingPoint(threshold=threshold,
+                                 sensitivity=binary.sensitivity_at_threshold(scores, labels, threshold=threshold),
+                                 specificity=binary.specificity_at_threshold(scores, labels, threshold=threshold))
+
+
+def test_a_quantile_of_the_negatives_is_caught():
+    with pytest.raises(AssertionError):
+        point_is_right(interpolating)
+
+
+def test_against_scikit_learn_with_many_ties():
+    from sklearn.metrics import accuracy_score, recall_score, roc_auc_score, roc_curve
+    generator = torch.Generator().manual_seed(0)
+    labels = (torch.rand(500, generator=generator) < 0.2).long()
+    scores = (torch.randn(500, generator=generator) + labels).mul(4).round() / 4
+    assert binary.auroc(scores, labels) == pytest.approx(roc_auc_score(labels, scores), abs=1e-12)
+    false, true, _ = roc_curve(labels, scores, drop_intermediate=False)
+    point = binary.sensitivity_at_specificity(scores, labels, specificity=0.9)
+    assert point.sensitivity == pytest.approx(true[1 - false >= 0.9].max())
+    called = scores >= 0.5
+    assert binary.sensitivity_at_threshold(scores, labels, threshold=0.5) == pytest.approx(recall_score(labels, called))
+    assert binary.specificity_at_threshold(scores, labels, threshold=0.5) == pytest.approx(
+        recall_score(labels, called, pos_label=0))
+    assert binary.majority_accuracy(labels) == pytest.approx(accuracy_score(labels, torch.zeros(500)))
+
+
+def test_only_the_order_of_the_scores_matters():
+    generator = torch.Generator().manual_seed(1)
+    scores, labels = torch.randn(60, generator=generator).double(), torch.randint(2, (60,), generator=generator)
+    for changed in (1000 * scores - 7, scores.sigmoid(), scores.float(), scores * 1e-6):
+        assert binary.auroc(changed, labels) == binary.auroc(scores, labels)
+        assert binary.sensitivity_at_specificity(changed, labels, specificity=0.8).sensitivity == (
+            binary.sensitivity_at_specificity(scores, labels, specificity=0.8).sensitivity)
+    saturated = torch.where(scores > 1, math.inf, scores)
+    assert binary.auroc(saturated, labels) == pytest.approx(float(auroc_by_pairs(saturated.tolist(), labels.tolist())))
+
+
+def test_changed_labels_turn_it_round():
+    scores, labels = torch.tensor([0.1, 0.7, 0.4, 0.4]), torch.tensor([0, 1, 1, 0])
+    assert binary.auroc(scores, labels) + binary.auroc(scores, 1 - labels) == 1
+    assert binary.prevalence(labels.bool()) == 0.5
+
+
+def test_hundreds_of_thousands_of_scores_keep_every_digit():
+    n = 400_000
+    scores, labels = torch.arange(n).float(), (torch.arange(n) % 2)
+    assert binary.auroc(scores, labels) == pytest.approx(0.5 + 1 / n, abs=1e-12)        # pairs in order: m(m + 1)/2, m = n/2
+
+
+def test_where_no_threshold_is_specific_enough_nothing_is_called_positive():
+    point = binary.sensitivity_at_specificity(torch.tensor([0.9, 0.1]), torch.tensor([0, 1]), specificity=1.0)
+    assert point == binary.OperatingPoint(threshold=math.inf, sensitivity=0.0, specificity=1.0)
+
+
+@pytest.mark.parametrize(("scores", "labels", "what"), [
+    (torch.rand(3), torch.tensor([1, 1, 1]), "needs both classes"),
+    (torch.rand(3), torch.tensor([0, 0, 0]), "3 negative"),
+    (torch.rand(3), torch.tensor([0, 1, 2]), "more classes"),
+    (torch.rand(3, 2), torch.tensor([0, 1, 1]), "difference"),
+    (torch.rand(3), torch.tensor([[0], [1], [1]]), "flatten"),
+    (torch.tensor([0.1, float("nan"), 0.2]), torch.tensor([0, 1, 1]), "NaN"),
+    (torch.rand(0), torch.zeros(0), "n ≥ 1"),
+])
+def test_bad_input_is_refused(scores, labels, what):
+    with pytest.raises(InputError, match=what):
+        binary.auroc(scores, labels)
+    with pytest.raises(InputError, match=what):
+        binary.sensitivity_at_specificity(scores, labels, specificity=0.9)
+
+
+def test_a_specificity_in_per_cent_is_refused():
+    with pytest.raises(InputError, match="between 0 and 1"):
+        binary.sensitivity_at_specificity(torch.rand(2), torch.tensor([0, 1]), specificity=90)
