@@ -74,9 +74,9 @@ def sensitivity_at_specificity(scores: Scores, labels: Labels, *, specificity: f
     """The point of greatest sensitivity among thresholds whose specificity is at least `specificity` (0 to 1).
 
     The threshold is the least score of a positive that lies above ⌈specificity · n⁻⌉ of the negatives, or ∞ where there is
-    none: then nothing is called positive. Chosen on the data it is measured on it flatters the classifier: choose it on a validation part, and
-    measure elsewhere with the two functions above. Raises `InputError` for one class only. Source: Pepe, The Statistical
-    Evaluation of Medical Tests (2003), section 4.3.
+    none: then nothing is called positive. Chosen on the data it is measured on it flatters the classifier: choose it on a
+    validation part, and measure elsewhere with the two functions above. Raises `InputError` for one class only. Source:
+    Pepe, The Statistical Evaluation of Medical Tests (2003), section 4.3.
 
     >>> sensitivity_at_specificity(torch.tensor([0.1, 0.6, 0.5, 0.8]), torch.tensor([0, 0, 1, 1]), specificity=0.5)
     OperatingPoint(threshold=0.5, sensitivity=1.0, specificity=0.5)

@@ -69,7 +69,8 @@ def from_author(arrays: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
 
 def _array(arrays: Mapping[str, np.ndarray], name: str, shape: tuple[int, ...]) -> Tensor:
     if name not in arrays:
-        raise InputError(f"not the published LISA-CNN: array {name!r} is missing; it has {', '.join(sorted(arrays)) or 'none'}")
+        raise InputError(f"not the published LISA-CNN: array {name!r} is missing; it has "
+                         f"{', '.join(sorted(arrays)) or 'none'}")
     value = arrays[name]
     if value.shape != shape or value.dtype.kind != "f":
         raise InputError(f"not the published LISA-CNN: array {name!r} is {value.dtype} with shape {value.shape}, expected "
