@@ -7,12 +7,13 @@ from fractions import Fraction
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
 from assay.arrays import InputError
 from assay.metrics import binary
+from assay.numerics.intervals import wilson
 
 
 def auroc_by_pairs(scores: list[float], labels: list[int]) -> Fraction:
@@ -31,6 +32,9 @@ def best_by_trying(scores: list[float], labels: list[int], least: Fraction) -> t
     return max(p for p in points if p[1] >= least)
 
 
+# no shrinking: the broken twins below fail on purpose
+DRAWN = settings(max_examples=60, deadline=None, derandomize=True, phases=(Phase.generate,))
+
 cases = st.lists(st.tuples(st.integers(-3, 3), st.booleans()), min_size=2, max_size=20).filter(
     lambda rows: len({label for _, label in rows}) == 2)
 
@@ -40,7 +44,7 @@ def tensors(rows: list[tuple[int, bool]]) -> tuple[Tensor, Tensor]:
 
 
 def auroc_is_right(compute) -> None:
-    @settings(max_examples=60, deadline=None, derandomize=True)
+    @DRAWN
     @given(cases)
     def law(rows):
         scores, labels = tensors(rows)
@@ -49,7 +53,7 @@ def auroc_is_right(compute) -> None:
 
 
 def point_is_right(compute) -> None:
-    @settings(max_examples=60, deadline=None, derandomize=True)
+    @DRAWN
     @given(cases, st.integers(0, 20))
     def law(rows, twentieths):
         scores, labels = tensors(rows)
@@ -78,6 +82,40 @@ def trapezoid_without_ties(scores: Tensor, labels: Tensor) -> float:
 def test_a_wrong_auroc_is_caught(broken):
     with pytest.raises(AssertionError):
         auroc_is_right(broken)
+
+
+def coverage(interval, *, shift: float, positives: int, negatives: int, runs: int = 400) -> float:
+    """Share of intervals that hold the true area Φ(shift/√2) of two normal classes."""
+    true = 0.5 * (1 + math.erf(shift / 2))
+    generator, held = torch.Generator().manual_seed(7), 0
+    labels = (torch.arange(positives + negatives) < positives).long()
+    for _ in range(runs):
+        area = binary.auroc(torch.randn(len(labels), generator=generator) + shift * labels, labels)
+        low, high = interval(area, positives=positives, negatives=negatives)
+        held += low <= true <= high
+    return held / runs
+
+
+@pytest.mark.parametrize(("shift", "positives", "negatives"), [(0.0, 15, 15), (1.8, 30, 50), (3.0, 12, 60)])
+def test_intervals_of_the_area_hold_the_truth(shift, positives, negatives):
+    assert coverage(binary.auroc_interval, shift=shift, positives=positives, negatives=negatives) >= 0.93
+
+
+def test_an_interval_that_takes_pairs_for_independent_is_caught():
+    def of_pairs(area: float, *, positives: int, negatives: int) -> tuple[float, float]:
+        return wilson(round(area * positives * negatives), positives * negatives)
+    assert coverage(of_pairs, shift=1.8, positives=30, negatives=50) < 0.93
+
+
+def test_intervals_of_the_area_in_closed_form():
+    """One of each class is one trial, so the interval is Wilson's; a turned area has the turned interval."""
+    for area in (0, 1):
+        assert binary.auroc_interval(area, positives=1, negatives=1) == pytest.approx(wilson(area, 1))
+    low, high = binary.auroc_interval(0.8, positives=9, negatives=30)
+    assert binary.auroc_interval(0.2, positives=9, negatives=30) == pytest.approx((1 - high, 1 - low))
+    assert binary.auroc_interval(0.0, positives=50, negatives=50)[1] > 0.02
+    with pytest.raises(InputError, match="both classes"):
+        binary.auroc_interval(0.5, positives=0, negatives=5)
 
 
 def test_sensitivity_at_a_specificity_is_the_best_of_all_thresholds():

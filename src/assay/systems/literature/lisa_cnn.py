@@ -56,7 +56,7 @@ def from_author(arrays: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
     Traceback (most recent call last):
     assay.arrays.InputError: not the published LISA-CNN: array 'convolution2d_1_W' is missing; it has none
     """
-    state = {}
+    state: dict[str, Tensor] = {}
     for ours, theirs, shape in LAYERS:
         weight, bias = _array(arrays, f"{theirs}_W", shape), _array(arrays, f"{theirs}_b", shape[-1:])
         if ours == "dense":
