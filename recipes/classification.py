@@ -48,7 +48,7 @@ class Changes:
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """One training: `rate` is the peak of the cosine, reached after `warmup` steps."""
+    """One training: `rate` is the peak of the cosine, reached after `warmup` steps; `skips`: see `insert_batch_norm`."""
 
     name: str
     seed: int
@@ -58,6 +58,7 @@ class Run:
     rate: float = 1e-3
     warmup: int = 100
     decay: float = 0.02
+    skips: bool = False
 
 
 def part_of(path: Path, name: str) -> Part:
@@ -94,20 +95,45 @@ def augmented(images: Tensor, changes: Changes, generator: torch.Generator) -> T
     return (((moved - mean) * contrast + mean) * brightness).clamp(0, 1)
 
 
-class Normalised(nn.Sequential):
-    """A convolution or dense layer, and the batch normalisation behind it."""
+class Normalised(nn.Module):
+    """A convolution or dense layer and the batch normalisation behind it, with `skip` also past both."""
+
+    def __init__(self, layer: nn.Conv2d | nn.Linear, *, skip: bool = False) -> None:
+        super().__init__()
+        self.layer, self.skip = layer, skip
+        self.norm: nn.Module = (nn.BatchNorm2d(layer.out_channels) if isinstance(layer, nn.Conv2d)
+                                else nn.BatchNorm1d(layer.out_features))
+
+    def forward(self, x: Tensor) -> Tensor:
+        change: Tensor = self.norm(self.layer(x))
+        return x + change if self.skip else change
+
+    def folded(self) -> nn.Module:
+        """One layer that computes the same in evaluation."""
+        if isinstance(self.layer, nn.Linear):
+            return fuse_linear_bn_eval(self.layer, self.norm)
+        layer = fuse_conv_bn_eval(self.layer, self.norm)
+        if self.skip:
+            with torch.no_grad():
+                layer.weight += nn.init.dirac_(torch.empty_like(layer.weight))
+        return layer
 
 
-def insert_batch_norm(module: nn.Module) -> None:
-    """Put batch normalisation behind every convolution and every dense layer that is not the last, in place."""
+def insert_batch_norm(module: nn.Module, *, skips: bool = False) -> None:
+    """Put batch normalisation behind every convolution and every dense layer that is not the last, in place.
+
+    With `skips` a convolution that changes neither width nor size also gets an identity beside it. A plain network of
+    16 layers then trains like a residual one, and folds into the plain one: Ding et al., "RepVGG" (CVPR 2021).
+    """
     children = list(module.named_children())
     for position, (name, child) in enumerate(children):
         if isinstance(child, nn.Conv2d):
-            setattr(module, name, Normalised(child, nn.BatchNorm2d(child.out_channels)))
+            same = child.in_channels == child.out_channels and child.stride == (1, 1) and child.groups == 1
+            setattr(module, name, Normalised(child, skip=skips and same))
         elif isinstance(child, nn.Linear) and position + 1 < len(children):
-            setattr(module, name, Normalised(child, nn.BatchNorm1d(child.out_features)))
+            setattr(module, name, Normalised(child))
         else:
-            insert_batch_norm(child)
+            insert_batch_norm(child, skips=skips)
 
 
 def shipped(module: nn.Module) -> nn.Module:
@@ -123,8 +149,7 @@ def shipped(module: nn.Module) -> nn.Module:
 def _fold(module: nn.Module) -> None:
     for name, child in module.named_children():
         if isinstance(child, Normalised):
-            fuse = fuse_conv_bn_eval if isinstance(child[0], nn.Conv2d) else fuse_linear_bn_eval
-            setattr(module, name, fuse(child[0], child[1]))
+            setattr(module, name, child.folded())
         else:
             _fold(child)
 
@@ -147,7 +172,7 @@ def train(*, model: nn.Module, data: Part, changes: Changes, run: Run, facts: di
     `evaluate` sees the network as it ships and returns facts for the header. It is asked for the log alone: nothing is
     chosen by what it says.
     """
-    insert_batch_norm(model)
+    insert_batch_norm(model, skips=run.skips)
     model.to(memory_format=torch.channels_last)
     optimiser = torch.optim.AdamW(model.parameters(), lr=run.rate, weight_decay=run.decay, fused=True)
     generator = torch.Generator().manual_seed(run.seed)
@@ -171,7 +196,8 @@ def train(*, model: nn.Module, data: Part, changes: Changes, run: Run, facts: di
         "seed": str(run.seed), "steps": str(run.steps), "batch": str(run.batch),
         "optimiser": f"AdamW, peak rate {run.rate}, decay {run.decay}, cosine, {run.warmup} steps of warm-up",
         "augmentation": f"{changes}",
-        "batch_normalisation": "in training only; folded into the layers before it"})
+        "batch_normalisation": "in training only; folded into the layers before it",
+        "identity_branches": "in training only; folded into the convolutions" if run.skips else "none"})
     print(f"{run.name} done {figures} {time.time() - start:.0f} s", flush=True)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import sys
 from pathlib import Path
@@ -24,12 +25,12 @@ def images(n: int, size: int = 32) -> torch.Tensor:
     return torch.rand(n, 3, size, size, generator=torch.Generator().manual_seed(0))
 
 
-def with_used_batch_norm(name: str) -> nn.Module:
+def with_used_batch_norm(name: str, *, skips: bool = False) -> nn.Module:
     """A network whose batch normalisation has seen data and has weights of its own."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = build(name)
-        classification.insert_batch_norm(model)
+        classification.insert_batch_norm(model, skips=skips)
         for module in model.modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
                 nn.init.uniform_(module.weight, 0.5, 1.5)
@@ -47,9 +48,10 @@ def same_logits(a: nn.Module, b: nn.Module) -> bool:
     return bool((first - second).abs().max() < 0.02 * first.abs().max())         # half precision of the weights
 
 
-@pytest.mark.parametrize("name", FAMILIES)
-def test_folding_keeps_the_function_and_leaves_the_published_network(name):
-    trained = with_used_batch_norm(name)
+@pytest.mark.parametrize(("name", "skips"), [*((name, False) for name in FAMILIES), ("vgg-16", True), ("vgg-19", True)])
+def test_folding_keeps_the_function_and_leaves_the_published_network(name, skips):
+    trained = with_used_batch_norm(name, skips=skips)
+    assert sum(getattr(m, "skip", False) for m in trained.modules()) == (skips and {"vgg-16": 9, "vgg-19": 12}[name])
     folded = classification.shipped(trained)
     assert same_logits(trained, folded)
     assert folded.state_dict().keys() == build(name).state_dict().keys()
@@ -59,9 +61,16 @@ def test_folding_keeps_the_function_and_leaves_the_published_network(name):
 def test_dropping_batch_normalisation_instead_of_folding_it_is_caught():
     trained = with_used_batch_norm("vgg-16")
     plain = build("vgg-16").eval()
-    kept = {k.replace(".0.weight", ".weight").replace(".0.bias", ".bias"): v for k, v in trained.state_dict().items()}
-    plain.load_state_dict({k: kept.get(k, v) for k, v in plain.state_dict().items()})
+    kept = {k.replace(".layer.", "."): v for k, v in trained.state_dict().items()}
+    plain.load_state_dict({k: kept[k] for k in plain.state_dict()})
     assert not same_logits(trained, plain)
+
+
+def test_dropping_an_identity_branch_is_caught():
+    trained = with_used_batch_norm("vgg-16", skips=True)
+    without = copy.deepcopy(trained)
+    next(m for m in without.modules() if getattr(m, "skip", False)).skip = False
+    assert not same_logits(trained, classification.shipped(without))
 
 
 def test_the_training_network_is_left_alone():

@@ -60,9 +60,9 @@ def convolution(into: int, out: int, kernel: int, *, stride: int = 1, groups: in
     return [nn.Conv2d(into, out, kernel, stride=stride, padding=kernel // 2, groups=groups), nn.ReLU()]
 
 
-def dense(*widths: int) -> nn.Sequential:
-    """Dense layers, relu and dropout behind each hidden one (a fifth, where the published widths need a half); 43 logits."""
+def dense(*widths: int, dropout: float = 0.2) -> nn.Sequential:
+    """Dense layers, relu and dropout behind each hidden one (published: a half, for ten times the width); 43 logits."""
     layers: list[nn.Module] = []
     for into, out in itertools.pairwise(widths):
-        layers += [nn.Linear(into, out), nn.ReLU(), nn.Dropout(0.2)]
+        layers += [nn.Linear(into, out), nn.ReLU(), nn.Dropout(dropout)]
     return nn.Sequential(*layers, nn.Linear(widths[-1], SIGNS))

@@ -21,7 +21,7 @@ def _vgg(depths: tuple[int, ...]) -> SignNetwork:
             layers += convolution(into, width, 3)
             into = width
         layers.append(nn.MaxPool2d(2))                                # 32 → 16 → 8 → 4 → 2 → 1
-    return SignNetwork(features=nn.Sequential(*layers), classifier=dense(into, HIDDEN, HIDDEN))
+    return SignNetwork(features=nn.Sequential(*layers), classifier=dense(into, HIDDEN, HIDDEN, dropout=0.0))
 
 
 def vgg_16() -> SignNetwork:
