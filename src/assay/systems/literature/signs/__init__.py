@@ -40,8 +40,8 @@ FAMILIES: dict[str, Family] = {
     "vgg-f": Family(
         build=vgg_f,
         source="Chatfield, Simonyan, Vedaldi and Zisserman, Return of the Devil in the Details (2014), CNN-F",
-        reduced="widths 64-256-256-256-256-4096-4096 to 32-128-128-128-128-384-384; first filter 11×11 stride 4 to 5×5 "
-                "stride 2; depth kept"),
+        reduced="widths 64-256-256-256-256-4096-4096 to 32-64-96-96-96-384-384; first filter 11×11 stride 4 to 5×5 "
+                "stride 1; depth kept"),
     "vgg-16": Family(
         build=vgg_16,
         source="Simonyan and Zisserman, Very Deep Convolutional Networks (2015), configuration D",

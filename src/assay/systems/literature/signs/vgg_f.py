@@ -15,11 +15,11 @@ def _normalise(channels: int) -> nn.Module:
 
 
 def vgg_f() -> SignNetwork:
-    """Eight weighted layers. Reduced: widths to a half or less, first filter 11×11 stride 4 to 5×5 stride 2."""
+    """Eight weighted layers. Reduced: widths to a half or less, first filter 11×11 stride 4 to 5×5 stride 1."""
     features = nn.Sequential(
-        *convolution(3, 32, 5, stride=2), _normalise(32), nn.MaxPool2d(2),   # (batch, 32, 8, 8)
-        *convolution(32, 128, 5), _normalise(128), nn.MaxPool2d(2),          # (batch, 128, 4, 4)
-        *convolution(128, 128, 3),
-        *convolution(128, 128, 3),
-        *convolution(128, 128, 3), nn.MaxPool2d(2))                          # (batch, 128, 2, 2)
-    return SignNetwork(features=features, classifier=dense(128 * 2 * 2, 384, 384))
+        *convolution(3, 32, 5), _normalise(32), nn.MaxPool2d(2),      # (batch, 32, 16, 16)
+        *convolution(32, 64, 5), _normalise(64), nn.MaxPool2d(2),     # (batch, 64, 8, 8)
+        *convolution(64, 96, 3),
+        *convolution(96, 96, 3),
+        *convolution(96, 96, 3), nn.MaxPool2d(2))                     # (batch, 96, 4, 4)
+    return SignNetwork(features=features, classifier=dense(96 * 4 * 4, 384, 384))
