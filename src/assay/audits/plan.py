@@ -19,6 +19,7 @@ from assay.records import Access
 from assay.searches.hill_climb import DISTANCES
 from assay.systems.protocol import SystemFamily
 
+PREFLIGHT = (150, 45)   # of a classifier; other systems are asked a few times only
 GRID_POINTS = 775       # of a set whose every member is tried: the published grid
 
 
@@ -110,7 +111,9 @@ def evaluations(check: Check) -> tuple[int, int]:
     if check.method == "sampling":
         return rungs * (1 + check.controls) + 1, 0
     if check.method == "preflight":
-        return 3, 1
+        return PREFLIGHT
+    if check.method == "boundary":
+        return 150 + 30 * check.controls * (rungs + 1), 60 + 40 * check.controls * (rungs - 1)
     if check.method == "fooling":
         return 1, 0                                          # the rest is for all samples together: `shared_evaluations`
     if check.method == "smallest-change":
