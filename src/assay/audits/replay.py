@@ -12,8 +12,8 @@ from torch import Tensor
 from assay.audits.plan import sample_count
 from assay.audits.prepare import session_from
 from assay.audits.session import Session
+from assay.checks import fooling, physical
 from assay.checks.check import PER_CLASS, Bench, Check
-from assay.checks.fooling import replayed
 from assay.checks.smallest_change import random_radii
 from assay.checks.worst_case import Rung, draw_controls
 from assay.metrics import protocol as metrics
@@ -29,6 +29,7 @@ from assay.verdicts import harm
 from assay.verification import Say
 
 TOLERANCE = 2e-3            # declared: float32, other thread counts and other processors move the last digits
+OF_THEIR_OWN = {"fooling": fooling.replayed, "physical": physical.replayed}      # what is not one change of one input
 PER_HEADLINE = 4            # rows replayed of the headline check, for each system; of the others one
 
 
@@ -123,8 +124,8 @@ def _numbers(check: Check, row: Finding, bench: Bench, x: Examples, p: Tensor) -
     The random changes of the same size are drawn again from their seeds, for the rows of a system's own search.
     """
     target, metric = bench.systems[row.system], metrics.find(check.metric)
-    if check.method == "fooling":
-        return replayed(check, row, bench, x, p)
+    if check.method in OF_THEIR_OWN:
+        return OF_THEIR_OWN[check.method](check, row, bench, x, p)
     if check.method == "local-gain":
         apply, _ = linearised(target, x.inputs)
         return {"worst": input_unit(x) * float(norm(apply(p / norm(p))))}

@@ -4,6 +4,7 @@ from assay.checks import (  # noqa: F401
     boundary,
     fooling,
     local_gain,
+    physical,
     preflight,
     sampling,
     smallest_change,

@@ -29,6 +29,7 @@ METRICS = {
     "flip-distance-linf": ("Smallest change that flips the decision", "share of the range of grey levels"),
     "boundary-ratio": ("Distance to the boundary by chance, over that to a flat one", "×"),
     "fooling-confidence": ("Confidence in a class", "share"),
+    "held-out-success": ("Success on views held out", "share of the views"),
     "lipschitz-ceiling": ("The same for a system that shows the detail in full", "output per input change"),
 }
 

@@ -1,0 +1,208 @@
+"""Physical change: a sticker, searched for under random views and judged on views that the search never saw."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from assay.checks.check import Bench, Check, UnitResult, key, method
+from assay.checks.exhibits import exhibit
+from assay.checks.held_out import Judge, judge, labels, mask_of, sticker_set
+from assay.metrics import protocol as metrics
+from assay.metrics.classification import decision, wrong
+from assay.metrics.losses import log_odds, margin
+from assay.numerics.printability import non_printability
+from assay.perturbations.protocol import Examples, stream
+from assay.perturbations.stickers import Sticker
+from assay.perturbations.viewing import STILL, ViewSampler
+from assay.records import Access, Finding, Flag, Stop
+from assay.searches.expectation import RandomObjective, expectation_ascent, l1_mask
+from assay.searches.random_search import random_search
+from assay.searches.result import Score, SearchResult
+from assay.systems.metered import Metered
+
+FEWEST = 10                 # counted views below which a rate is not judged
+DRAWS = 8                   # views of each image in a step of the search, unless the check says
+STOPS = {Stop.ZERO_GRADIENT: "zero-gradient", Stop.NON_FINITE: "non-finite"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    """What the searches of one level found: the set, its sticker, and per name the stickers that are told beside it."""
+
+    within: Sticker
+    found: SearchResult
+    still: Tensor | None                # searched under no views
+    targeted: Tensor | None             # searched for one class each
+    goal: Tensor
+
+
+@method("physical")
+def physical(check: Check, system: str, bench: Bench, x: Examples) -> UnitResult:
+    """`worst` is the success on held-out views of a sticker searched under random views, `average` that of random stickers.
+
+    Success is a wrong decision on a view that is decided rightly without a sticker; other views do not count, so `normal`
+    is 0. Held-out views are drawn at each distance and angle of `perturbation.held_out`. In `extra`: the interval of
+    Clopper and Pearson, success by distance and angle, the same of a sticker searched without views (`still.worst`), which
+    must lose most of it, and with `search.targeted` how often a sticker for one other class, drawn at random, is taken
+    for it, beside random stickers. Sources: Eykholt et al. (CVPR 2018); Athalye et al. (ICML 2018).
+    """
+    target = bench.systems[system]
+    findings: list[Finding] = []
+    witnesses: dict[str, Tensor] = {}
+    exhibits: dict[str, Tensor] = {}
+    with torch.no_grad():
+        normal = target(x.inputs)
+    for level in check.levels:
+        made = _make(check, target, bench, x, level, classes=normal.shape[1])
+        judged, p = judge(check, target, bench, x, level, made.within), made.found.parameters
+        decided = judged.decisions(p)
+        findings += _rows(check, system, bench, level, made, judged, decided, normal)
+        findings += _others(check, system, bench, x, level, made)
+        order = judged.rate(decided).nan_to_num(nan=-1.0).argsort(descending=True, stable=True)[: bench.keep].tolist()
+        masks = made.within.at(x).expand(len(x), 1, *x.inputs.shape[2:]).to(p.dtype)
+        witnesses |= {key(system, x.ids[i], level): torch.cat([p[i], masks[i]]) for i in sorted(order)}
+        pictures = {"original": x.inputs, "changed": made.within.apply(x, p).inputs}
+        exhibits |= exhibit(pictures, bench, system, x, level)
+    return UnitResult(findings=tuple(findings), witnesses=witnesses, exhibits=exhibits)
+
+
+def replayed(check: Check, row: Finding, bench: Bench, x: Examples, witness: Tensor) -> dict[str, float]:
+    """The numbers of a row again, from the stored sticker (pixels, then the mask as last channel) and the seeds."""
+    level = row.level or 0.0
+    within = sticker_set(check, x, witness[:, -1] > 0.5)
+    judged = judge(check, bench.systems[row.system], bench, x, level, within)
+    decided = judged.decisions(witness[:, :-1])
+    rate = judged.rate(decided)
+    found = {"worst": float(rate), "size": float(within.size(x, witness)), **judged.interval(rate, 0)}
+    if row.origin == row.system:
+        found |= judged.by_cell(decided, 0)
+    if row.average is not None:
+        found["average"] = float(judged.controls(check, bench, level).mean())
+    return found
+
+
+def _make(check: Check, target: Metered, bench: Bench, x: Examples, level: float, *, classes: int) -> Made:
+    """The mask, then one search each: under views, under none, and for one class; all with the same steps."""
+    views, spec = ViewSampler(**check.perturbation.get("views", {})), check.search
+    steps, draws = int(spec["steps"]), int(spec.get("draws", DRAWS))
+    goal = _goals(check, bench, x, classes)
+    within = sticker_set(check, x, mask_of(check, x, level))
+
+    def generators(purpose: str) -> list[torch.Generator]:
+        return [stream(bench.seed, check.id, level, sample, purpose) for sample in x.ids]
+
+    if target.access < Access.GRADIENT:
+        harm = _repeated(_harm(target, within, x, views, draws), generators("views"))
+        found = random_search(harm, within, x=x, generators=generators("search"), draws=int(spec.get("query", steps)))
+        return Made(within=within, found=found, still=None, targeted=None, goal=goal)
+    if check.perturbation.get("mask") == "auto":
+        masks = l1_mask(_harm(target, within, x, views, draws), within, x=x, generators=generators("mask"), area=level,
+                        count=int(check.perturbation.get("count", 2)), steps=max(2, steps // 2))
+        within = replace(within, mask=masks)
+
+    def climb(purpose: str, sampler: ViewSampler, count: int, aim: Tensor | None = None) -> SearchResult:
+        return expectation_ascent(_harm(target, within, x, sampler, count, aim), within, x=x, steps=steps,
+                                  generators=generators(purpose))
+
+    return Made(within=within, found=climb("search", views, draws), still=climb("still", STILL, 1).parameters, goal=goal,
+                targeted=climb("targeted", views, draws, goal).parameters if spec.get("targeted") else None)
+
+
+def _harm(target: Metered, within: Sticker, x: Examples, sampler: ViewSampler, count: int,
+          goal: Tensor | None = None) -> RandomObjective:
+    """Mean over `count` fresh views of the margin by which the label is beaten, or the goal ahead; climbed as log odds."""
+    sought = (labels(x) if goal is None else goal).repeat_interleave(count)
+    sign = 1.0 if goal is None else -1.0
+
+    def harm(p: Tensor, generators: Sequence[torch.Generator]) -> Score:
+        scores = target(within.seen(x, p, sampler.draw(x.inputs, generators, count)))
+        beaten, climbed = (sign * loss(scores, sought).unflatten(0, (len(x), count)).mean(1) for loss in (margin, log_odds))
+        return Score(beaten, climbed)
+
+    return harm
+
+
+def _repeated(harm: RandomObjective, generators: Sequence[torch.Generator]) -> Callable[[Tensor], Tensor | Score]:
+    """The objective on the same views every time, so that queries can be compared."""
+    return lambda p: harm(p, [g.clone_state() for g in generators])
+
+
+def _goals(check: Check, bench: Bench, x: Examples, classes: int) -> Tensor:
+    """Another class for each example, drawn by its own seed."""
+    generators = [stream(bench.seed, check.id, sample, "target") for sample in x.ids]
+    return (labels(x) + torch.cat([1 + torch.randint(classes - 1, (1,), generator=g) for g in generators])) % classes
+
+
+def _rows(check: Check, system: str, bench: Bench, level: float, made: Made, judged: Judge, decided: Tensor,
+          normal: Tensor) -> list[Finding]:
+    """The system's own stickers, one row for each sample."""
+    x, p, target, metric = judged.x, made.found.parameters, bench.systems[system], metrics.find(check.metric)
+    rate, controls, size = judged.rate(decided), judged.controls(check, bench, level), made.within.size(judged.x, p)
+    beside = _beside(check, bench, level, made, judged, normal)
+    cost = (int(check.search.get("draws", DRAWS)), (2 + len(controls)) * judged.held.count)
+    rows = []
+    for i, sample in enumerate(x.ids):
+        extra = judged.interval(rate, i) | judged.by_cell(decided, i) | {k: float(v[i]) for k, v in beside.items()}
+        enough = extra["views.counted"] >= FEWEST
+        mine = controls[:, i] if enough else controls[:0, i]
+        rows.append(Finding(
+            check=check.id, system=system, role=bench.roles[system], sample=sample, origin=system, origin_sample=sample,
+            level=level, unit=made.within.unit, metric=metric.id, better=metric.better, normal=0.0 if enough else None,
+            average=float(mine.mean()) if len(mine) else None, average_low=float(mine.amin()) if len(mine) else None,
+            average_high=float(mine.amax()) if len(mine) else None, worst=float(rate[i]) if enough else None,
+            size=float(size[i]), control_size=float(size[i]) if len(mine) else None, controls=len(mine),
+            forward=made.found.forward * cost[0] + cost[1], backward=made.found.backward * cost[0],
+            stop=made.found.stop[i], flags=_flags(target, made.found, i, bool((mine > rate[i]).any())),
+            extra={k: v for k, v in extra.items() if math.isfinite(v)},
+            notes="" if enough else f"only {int(extra['views.counted'])} of {judged.held.count} held-out views are decided "
+                                    f"rightly without a sticker; {FEWEST} are needed"))
+    return rows
+
+
+def _beside(check: Check, bench: Bench, level: float, made: Made, judged: Judge, normal: Tensor) -> dict[str, Tensor]:
+    """What is told beside the rate, (batch,) each: decisions, printability, the sticker without views, the targeted one."""
+    x, p = judged.x, made.found.parameters
+    with torch.no_grad():
+        near = judged.target(made.within.apply(x, p).inputs)
+    found = {"already-wrong": wrong(normal, labels(x)), "label": labels(x), "decision.normal": decision(normal),
+             "decision.worst": decision(near)}
+    if x.inputs.shape[1] in (1, 3):
+        found["non-printability.worst"] = non_printability(p, mask=made.within.at(x)[:, 0])
+    if made.still is not None:
+        found["still.worst"] = judged.rate(judged.decisions(made.still))
+    if made.targeted is not None:
+        found["targeted.worst"] = judged.rate(judged.decisions(made.targeted), made.goal)
+        found["targeted.average"] = judged.controls(check, bench, level, made.goal).mean(0)
+    return found
+
+
+def _flags(target: Metered, found: SearchResult, i: int, beaten: bool) -> tuple[Flag, ...]:
+    named = [STOPS[found.stop[i]]] if found.stop[i] in STOPS else []
+    named += ["query-only"] if target.access < Access.GRADIENT else []
+    return tuple(Flag(id=name) for name in [*named, *(["worst-below-control"] if beaten else [])])
+
+
+def _others(check: Check, origin: str, bench: Bench, x: Examples, level: float, made: Made) -> list[Finding]:
+    """Every other system under the same stickers, on the same held-out views."""
+    metric, p = metrics.find(check.metric), made.found.parameters
+    size, rows = made.within.size(x, p), []
+    for name in bench.systems:
+        if name == origin:
+            continue
+        judged = judge(check, bench.systems[name], bench, x, level, made.within)
+        rate = judged.rate(judged.decisions(p))
+        for i, sample in enumerate(x.ids):
+            extra = judged.interval(rate, i)
+            enough = extra["views.counted"] >= FEWEST
+            rows.append(Finding(
+                check=check.id, system=name, role=bench.roles[name], sample=sample, origin=origin, origin_sample=sample,
+                level=level, unit=made.within.unit, metric=metric.id, better=metric.better, normal=0.0 if enough else None,
+                average=None, average_low=None, average_high=None, worst=float(rate[i]) if enough else None,
+                size=float(size[i]), control_size=None, controls=0, forward=2 * judged.held.count, extra=extra,
+                stop=made.found.stop[i]))
+    return rows
