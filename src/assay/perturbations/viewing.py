@@ -7,6 +7,7 @@ angle. The ranges of `RECALLED` are recalled from the former and were not checke
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -96,7 +97,8 @@ RECALLED = ViewSampler(zoom=(0.9, 1.4), rotation=22.5, shift=0.1, light=0.05, no
 STILL = ViewSampler()       # every view is the image itself
 
 
-def grid(near: ViewSampler, distances: Sequence[float], angles: Sequence[float]) -> Mapping[tuple[float, float], ViewSampler]:
+def grid(near: ViewSampler, distances: Sequence[float],
+         angles: Sequence[float]) -> Mapping[tuple[float, float], ViewSampler]:
     """For held-out evaluation: the sampler `near` at every distance (in units of the picture's) and angle (degrees).
 
     The layout is that of the laboratory test of Eykholt et al. (2018): success by distance and angle.
@@ -137,7 +139,7 @@ def printed(pixels: Images, views: Views, *, box: tuple[float, float] = (0.0, 1.
 
 
 def moved(images: Images, views: Views, fill: float | None = None) -> Images:
-    """x ∘ H⁻¹: zoomed and turned about the middle, tilted about the upright axis (a camera `CAMERA` half sides away), shifted."""
+    """x ∘ H⁻¹: zoomed and turned about the middle, tilted about the upright axis, shifted; the camera `CAMERA` away."""
     height, width = images.shape[2:]
     rows, columns = torch.meshgrid(torch.arange(height, dtype=torch.float64) - (height - 1) / 2,
                                    torch.arange(width, dtype=torch.float64) - (width - 1) / 2, indexing="ij")
@@ -182,11 +184,12 @@ def farther(images: Images, distance: Tensor) -> Images:
     """
     if bool((distance == 1).all()):
         return images
-    down, across = (torch.stack([_coarser(n, max(1, round(n / float(d)))) for d in distance]).to(images.dtype)
+    down, across = (torch.stack([_coarser(n, max(1, round(n / d))) for d in distance.tolist()]).to(images.dtype)
                     for n in images.shape[2:])
     return down[:, None] @ images @ across[:, None].mT
 
 
+@functools.cache
 def _coarser(n: int, pixels: int) -> Tensor:
     """(n, n): n values as means over `pixels` equal parts, read again at the n places by linear interpolation."""
     edges = torch.arange(pixels + 1, dtype=torch.float64) * n / pixels

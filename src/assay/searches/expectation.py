@@ -132,6 +132,27 @@ def _judged(objective: RandomObjective, p: Tensor, judges: Sequence[torch.Genera
         return mean if penalty is None else mean - penalty(p).double()
 
 
+def drawn_back(objective: Callable[[Tensor], Tensor | Score], within: Set, *, x: Examples, parameters: Tensor,
+               halvings: int = 12) -> Tensor:
+    """The parameters drawn back towards the neutral member p₀ until the harm is barely above 0: p₀ + t (p − p₀).
+
+    t by bisection between 0 and 1, one crossing assumed; 1 where the harm at p is not above 0. The objective is fixed, not
+    random. What a search that stops at the first success leaves: a change that works where it was made.
+    """
+    centre = within.zero(x)
+    low, high = torch.zeros(len(x), dtype=parameters.dtype), torch.ones(len(x), dtype=parameters.dtype)
+
+    def at(t: Tensor) -> Tensor:
+        return within.project(x, centre + per_example(t, centre) * (parameters - centre))
+
+    with torch.no_grad():
+        for _ in range(halvings):
+            middle = (low + high) / 2
+            works = score(objective(at(middle))).harm > 0
+            low, high = torch.where(works, low, middle), torch.where(works, middle, high)
+    return at(high)
+
+
 def universal_patch(objective: Callable[[Tensor, Sequence[int], torch.Generator], Tensor | Score], within: Set, *,
                     canvas: Examples, images: int, generator: torch.Generator, steps: int = 200, batch: int = 16,
                     optimiser: Optimiser = "momentum") -> SearchResult:
