@@ -21,7 +21,7 @@ from PIL import Image
 from torch import Tensor
 
 from assay.arrays import InputError
-from assay.metrics.losses import log_odds, margin
+from assay.metrics.losses import cross_entropy, margin
 from assay.metrics.physical import success_rate
 from assay.numerics.intervals import clopper_pearson
 from assay.numerics.printability import non_printability
@@ -32,8 +32,8 @@ from assay.searches.expectation import RandomObjective, drawn_back, expectation_
 from assay.systems.literature.lisa_cnn import CLASSES, LisaCnn, from_author
 
 STOP, SOUGHT = CLASSES.index("stop"), CLASSES.index("speedLimit45")
-NEAR = ViewSampler(zoom=(0.8, 1.2), rotation=15.0, shift=0.1, light=0.1, noise=0.05, gain=0.1, offset=0.05)
-SEARCHED = ViewSampler(zoom=(0.8, 1.2), rotation=15.0, shift=0.1, light=0.1, noise=0.05, gain=0.1, offset=0.05,
+NEAR = ViewSampler(zoom=(0.9, 1.1), rotation=10.0, shift=0.05, light=0.05, noise=0.03, gain=0.1, offset=0.05)
+SEARCHED = ViewSampler(zoom=(0.9, 1.1), rotation=10.0, shift=0.05, light=0.05, noise=0.03, gain=0.1, offset=0.05,
                        distance=(1.0, 2.0), tilt=(0.0, 45.0))
 DISTANCES, ANGLES = (1.0, 1.5, 2.0), (0.0, 15.0, 30.0, 45.0)
 CONTROLS, BATCH, AREA = 5, 10, 0.1
@@ -70,7 +70,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(f"\nOurs: one sticker made on {len(made)} photographs, judged on {len(judged)} others; target speedLimit45")
     rectangles = Sticker(mask=area[None])
     found = l1_mask(objective(network, Sticker(mask=octagon[None]), made, SEARCHED, words.draws),
-                    Sticker(mask=octagon[None]), x=canvas(made), generators=[stream(words.seed, "mask")], area=AREA, steps=50)
+                    Sticker(mask=octagon[None]), x=canvas(made), generators=[stream(words.seed, "mask")], area=AREA,
+                    steps=50)
     for name, within in (("published rectangles", rectangles), ("rectangles found by l1", Sticker(mask=found))):
         report(name, network, within, made, judged, words)
 
@@ -107,13 +108,13 @@ def table(result: Success) -> None:
 
 
 def objective(network: LisaCnn, within: Sticker, signs: Tensor, sampler: ViewSampler, draws: int) -> RandomObjective:
-    """Mean log odds of the target over `BATCH` random photographs and `draws` views of each; the one sticker is (1, …)."""
+    """Mean log probability of the target over `BATCH` random photographs and `draws` views of each; the one sticker is (1, …)."""
     def harm(p: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         generator = generators[0]
         chosen = signs[torch.randperm(len(signs), generator=generator)[:BATCH]]
         views = sampler.draw(chosen[:1], [generator], draws * len(chosen))
         scores = network(within.seen(examples(chosen), p.expand(len(chosen), *p.shape[1:]), views))
-        return -log_odds(scores, torch.full((len(scores),), SOUGHT)).mean()[None]
+        return -cross_entropy(scores, torch.full((len(scores),), SOUGHT)).mean()[None]
 
     return harm
 
@@ -176,7 +177,8 @@ def canvas(signs: Tensor) -> Examples:
 
 
 def examples(signs: Tensor) -> Examples:
-    return Examples(ids=tuple(map(str, range(len(signs)))), inputs=signs, truth=torch.full((len(signs),), STOP), box=(0.0, 1.0))
+    truth = torch.full((len(signs),), STOP)
+    return Examples(ids=tuple(map(str, range(len(signs)))), inputs=signs, truth=truth, box=(0.0, 1.0))
 
 
 def published_network(folder: Path) -> tuple[LisaCnn, dict[str, np.ndarray]]:

@@ -70,7 +70,8 @@ def test_every_draw_stays_within_its_limits_and_reaches_near_them():
     for name, low, high in (("zoom", 0.8, 1.3), ("degrees", -25, 25), ("right", -1.6, 1.6), ("down", -1.8, 1.8),
                             ("tilt", -50, 50), ("distance", 1, 3), ("light", -0.1, 0.1)):
         values = views.column(name)
-        assert low <= float(values.min()) < low + 0.05 * (high - low) < high - 0.05 * (high - low) < float(values.max()) <= high
+        near = 0.05 * (high - low)
+        assert low <= float(values.min()) < low + near and high - near < float(values.max()) <= high
     assert float(views.column("tilt").abs().min()) >= 10
     assert float(views.gain.abs().max()) <= 0.2 and float(views.offset.abs().max()) <= 0.1
 

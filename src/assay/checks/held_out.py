@@ -113,7 +113,7 @@ def sticker_set(check: Check, x: Examples, mask: Masks) -> Sticker:
 
 
 def mask_of(check: Check, x: Examples, level: float) -> Masks:
-    """"octagon", or the check's rectangles in shares of the sides, cut to the share `level` of the image; "auto": all of it."""
+    """"octagon", or the check's rectangles in shares of the sides, cut to `level` of the image; "auto": all of it."""
     height, width = x.inputs.shape[2:]
     spec = check.perturbation.get("mask", "octagon")
     if spec == "auto":

@@ -8,13 +8,14 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+from torch.nn.functional import softplus
 
 from assay.checks.check import Bench, Check, UnitResult, key, method
 from assay.checks.exhibits import exhibit
 from assay.checks.held_out import Judge, judge, labels, mask_of, sticker_set
 from assay.metrics import protocol as metrics
 from assay.metrics.classification import decision, wrong
-from assay.metrics.losses import log_odds, margin
+from assay.metrics.losses import log_odds
 from assay.numerics.printability import non_printability
 from assay.perturbations.protocol import Examples, stream
 from assay.perturbations.stickers import Sticker
@@ -115,14 +116,16 @@ def _make(check: Check, target: Metered, bench: Bench, x: Examples, level: float
 
 def _harm(target: Metered, within: Sticker, x: Examples, sampler: ViewSampler, count: int,
           goal: Tensor | None = None) -> RandomObjective:
-    """Mean over `count` fresh views of the margin by which the label is beaten, or the goal ahead; climbed as log odds."""
-    sought = (labels(x) if goal is None else goal).repeat_interleave(count)
-    sign = 1.0 if goal is None else -1.0
+    """Mean over `count` fresh views of log P(not the label), or log P(goal): it saturates on views that are won.
 
-    def harm(p: Tensor, generators: Sequence[torch.Generator]) -> Score:
+    The log odds, which do not, would be raised further and further on the easy views and leave the hard ones.
+    """
+    sought = (labels(x) if goal is None else goal).repeat_interleave(count)
+    sign = -1.0 if goal is None else 1.0
+
+    def harm(p: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         scores = target(within.seen(x, p, sampler.draw(x.inputs, generators, count)))
-        beaten, climbed = (sign * loss(scores, sought).unflatten(0, (len(x), count)).mean(1) for loss in (margin, log_odds))
-        return Score(beaten, climbed)
+        return -softplus(sign * log_odds(scores, sought)).unflatten(0, (len(x), count)).mean(1)
 
     return harm
 
@@ -157,7 +160,7 @@ def _rows(check: Check, system: str, bench: Bench, level: float, made: Made, jud
             average_high=float(mine.amax()) if len(mine) else None, worst=float(rate[i]) if enough else None,
             size=float(size[i]), control_size=float(size[i]) if len(mine) else None, controls=len(mine),
             forward=made.found.forward * cost[0] + cost[1], backward=made.found.backward * cost[0],
-            stop=made.found.stop[i], flags=_flags(target, made.found, i, bool((mine > rate[i]).any())),
+            stop=made.found.stop[i], flags=_flags(target, made.found, i, bool(rate[i] > 0), bool((mine > rate[i]).any())),
             extra={k: v for k, v in extra.items() if math.isfinite(v)},
             notes="" if enough else f"only {int(extra['views.counted'])} of {judged.held.count} held-out views are decided "
                                     f"rightly without a sticker; {FEWEST} are needed"))
@@ -181,8 +184,8 @@ def _beside(check: Check, bench: Bench, level: float, made: Made, judged: Judge,
     return found
 
 
-def _flags(target: Metered, found: SearchResult, i: int, beaten: bool) -> tuple[Flag, ...]:
-    named = [STOPS[found.stop[i]]] if found.stop[i] in STOPS else []
+def _flags(target: Metered, found: SearchResult, i: int, won: bool, beaten: bool) -> tuple[Flag, ...]:
+    named = [STOPS[found.stop[i]]] if found.stop[i] in STOPS and not won else []     # where all is won nothing can rise
     named += ["query-only"] if target.access < Access.GRADIENT else []
     return tuple(Flag(id=name) for name in [*named, *(["worst-below-control"] if beaten else [])])
 

@@ -29,7 +29,7 @@ def palette(channels: int) -> Palette:
         return PRINTABLE.clone()
     if channels != 1:
         raise InputError(f"printable colours are known for 1 or 3 channels, got {channels}; give your own")
-    return PRINTABLE[(PRINTABLE == PRINTABLE[:, :1]).all(1)][:, :1].sort(dim=0).values
+    return PRINTABLE[(PRINTABLE[:, :1] == PRINTABLE).all(1)][:, :1].sort(dim=0).values
 
 
 def non_printability(pixels: Pixels, colours: Palette | None = None, *, mask: Tensor | None = None) -> PerExample:
