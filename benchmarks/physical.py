@@ -36,7 +36,7 @@ NEAR = ViewSampler(zoom=(0.9, 1.1), rotation=10.0, shift=0.05, light=0.05, noise
 SEARCHED = ViewSampler(zoom=(0.9, 1.1), rotation=10.0, shift=0.05, light=0.05, noise=0.03, gain=0.1, offset=0.05,
                        distance=(1.0, 2.0), tilt=(0.0, 45.0))
 DISTANCES, ANGLES = (1.0, 1.5, 2.0), (0.0, 15.0, 30.0, 45.0)
-CONTROLS, BATCH, AREA = 5, 10, 0.1
+CONTROLS, BATCH, AREA, COUNT = 5, 10, 0.1, 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,8 +71,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     rectangles = Sticker(mask=area[None])
     found = l1_mask(objective(network, Sticker(mask=octagon[None]), made, SEARCHED, words.draws),
                     Sticker(mask=octagon[None]), x=canvas(made), generators=[stream(words.seed, "mask")], area=AREA,
-                    steps=50)
-    for name, within in (("published rectangles", rectangles), ("rectangles found by l1", Sticker(mask=found))):
+                    count=COUNT, steps=50)
+    for name, within in (("published rectangles", rectangles), ("rectangles found by l1", Sticker(mask=found)),
+                         ("whole octagon", Sticker(mask=octagon[None]))):
         report(name, network, within, made, judged, words)
 
 
@@ -108,7 +109,7 @@ def table(result: Success) -> None:
 
 
 def objective(network: LisaCnn, within: Sticker, signs: Tensor, sampler: ViewSampler, draws: int) -> RandomObjective:
-    """Mean log probability of the target over `BATCH` random photographs and `draws` views of each; the one sticker is (1, …)."""
+    """Mean log probability of the target over `BATCH` photographs and `draws` views of each, of the one sticker (1, …)."""
     def harm(p: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         generator = generators[0]
         chosen = signs[torch.randperm(len(signs), generator=generator)[:BATCH]]

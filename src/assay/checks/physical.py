@@ -15,13 +15,13 @@ from assay.checks.exhibits import exhibit
 from assay.checks.held_out import Judge, judge, labels, mask_of, sticker_set
 from assay.metrics import protocol as metrics
 from assay.metrics.classification import decision, wrong
-from assay.metrics.losses import log_odds
+from assay.metrics.losses import log_odds, margin
 from assay.numerics.printability import non_printability
 from assay.perturbations.protocol import Examples, stream
 from assay.perturbations.stickers import Sticker
 from assay.perturbations.viewing import STILL, ViewSampler
 from assay.records import Access, Finding, Flag, Stop
-from assay.searches.expectation import RandomObjective, expectation_ascent, l1_mask
+from assay.searches.expectation import RandomObjective, drawn_back, expectation_ascent, l1_mask
 from assay.searches.random_search import random_search
 from assay.searches.result import Score, SearchResult
 from assay.systems.metered import Metered
@@ -37,7 +37,8 @@ class Made:
 
     within: Sticker
     found: SearchResult
-    still: Tensor | None                # searched under no views
+    still: Tensor | None                # searched under no views, with the whole budget
+    barely: Tensor | None               # the same, drawn back until it only just works on the image as it is
     targeted: Tensor | None             # searched for one class each
     goal: Tensor
 
@@ -48,9 +49,10 @@ def physical(check: Check, system: str, bench: Bench, x: Examples) -> UnitResult
 
     Success is a wrong decision on a view that is decided rightly without a sticker; other views do not count, so `normal`
     is 0. Held-out views are drawn at each distance and angle of `perturbation.held_out`. In `extra`: the interval of
-    Clopper and Pearson, success by distance and angle, the same of a sticker searched without views (`still.worst`), which
-    must lose most of it, and with `search.targeted` how often a sticker for one other class, drawn at random, is taken
-    for it, beside random stickers. Sources: Eykholt et al. (CVPR 2018); Athalye et al. (ICML 2018).
+    Clopper and Pearson, success by distance and angle, the same of a sticker searched on the image as it is, with the whole
+    budget (`still.worst`) and drawn back until it only just works there (`barely.worst`: what ends at its first success
+    and must lose most of it elsewhere), and with `search.targeted` how often a sticker for one other class, drawn at
+    random, is taken for it, beside random stickers. Sources: Eykholt et al. (CVPR 2018); Athalye et al. (ICML 2018).
     """
     target = bench.systems[system]
     findings: list[Finding] = []
@@ -100,7 +102,7 @@ def _make(check: Check, target: Metered, bench: Bench, x: Examples, level: float
     if target.access < Access.GRADIENT:
         harm = _repeated(_harm(target, within, x, views, draws), generators("views"))
         found = random_search(harm, within, x=x, generators=generators("search"), draws=int(spec.get("query", steps)))
-        return Made(within=within, found=found, still=None, targeted=None, goal=goal)
+        return Made(within=within, found=found, still=None, barely=None, targeted=None, goal=goal)
     if check.perturbation.get("mask") == "auto":
         masks = l1_mask(_harm(target, within, x, views, draws), within, x=x, generators=generators("mask"), area=level,
                         count=int(check.perturbation.get("count", 2)), steps=max(2, steps // 2))
@@ -110,8 +112,10 @@ def _make(check: Check, target: Metered, bench: Bench, x: Examples, level: float
         return expectation_ascent(_harm(target, within, x, sampler, count, aim), within, x=x, steps=steps,
                                   generators=generators(purpose))
 
-    return Made(within=within, found=climb("search", views, draws), still=climb("still", STILL, 1).parameters, goal=goal,
-                targeted=climb("targeted", views, draws, goal).parameters if spec.get("targeted") else None)
+    still = climb("still", STILL, 1).parameters
+    barely = drawn_back(lambda p: margin(target(within.apply(x, p).inputs), labels(x)), within, x=x, parameters=still)
+    targeted = climb("targeted", views, draws, goal).parameters if spec.get("targeted") else None
+    return Made(within=within, found=climb("search", views, draws), still=still, barely=barely, targeted=targeted, goal=goal)
 
 
 def _harm(target: Metered, within: Sticker, x: Examples, sampler: ViewSampler, count: int,
@@ -176,8 +180,9 @@ def _beside(check: Check, bench: Bench, level: float, made: Made, judged: Judge,
              "decision.worst": decision(near)}
     if x.inputs.shape[1] in (1, 3):
         found["non-printability.worst"] = non_printability(p, mask=made.within.at(x)[:, 0])
-    if made.still is not None:
-        found["still.worst"] = judged.rate(judged.decisions(made.still))
+    for name, other in (("still", made.still), ("barely", made.barely)):
+        if other is not None:
+            found[f"{name}.worst"] = judged.rate(judged.decisions(other))
     if made.targeted is not None:
         found["targeted.worst"] = judged.rate(judged.decisions(made.targeted), made.goal)
         found["targeted.average"] = judged.controls(check, bench, level, made.goal).mean(0)
