@@ -66,7 +66,7 @@ def turns_every_decision(check: Check) -> None:
         assert row.worst == 1.0 and row.normal == 0.0 and harmed(row, check.criterion)
         assert row.average is not None and row.average < row.worst
         assert row.extra["targeted.worst"] >= row.extra["targeted.average"]
-        assert row.extra["barely.worst"] < 0.8 < row.extra["still.worst"]       # on the boundary, half of the views are past it
+        assert row.extra["barely.worst"] < 0.8 < row.extra["still.worst"]
 
 
 def test_the_sticker_turns_a_linear_classifier_on_views_held_out():

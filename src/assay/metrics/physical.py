@@ -13,7 +13,7 @@ def success_rate(stuck: Tensor, clean: Tensor, label: Tensor, target: Tensor | N
     """Share of the counted views that are decided wrongly (or as the target), and how many are counted; (batch,) each.
 
     `stuck` and `clean` are decisions (batch, views) with the sticker and without; a view counts where the decision without
-    is right. Nothing counted gives NaN. Source: Eykholt et al., CVPR 2018, section 4 (the attack success rate).
+    is right. Nothing counted gives NaN. Source: Eykholt et al., CVPR 2018 (their success rate of stickers).
 
     >>> import torch
     >>> stuck, clean = torch.tensor([[1, 1, 0, 2]]), torch.tensor([[0, 0, 0, 1]])

@@ -26,7 +26,7 @@ class Sticker:
     `mask` holds one mask for all images or one for each, (masks, height, width). "replace": low ≤ p ≤ high on the mask;
     the neutral member is the image's own pixels. "add": low ≤ x + p ≤ high there; the neutral member is 0. `size` is the
     share of the image that the mask covers, the same for all members; `fill` is what a view shows beside the image (None:
-    its edge repeated). Source: Eykholt et al., CVPR 2018 (arXiv 1707.08945), equation 2 and its released code.
+    its edge repeated). Source: Eykholt et al., CVPR 2018 (arXiv 1707.08945), and its released code.
 
     >>> x = Examples(ids=("a",), inputs=torch.full((1, 1, 2, 2), 0.5))
     >>> within = Sticker(mask=torch.tensor([[[True, False], [False, False]]]))

@@ -180,8 +180,8 @@ def l1_mask(objective: RandomObjective, within: Set, *, x: Examples, generators:
 
     Solves max E_t[objective(p)] − λ‖p − p₀‖₁ over `within` (a sticker on the whole allowed region, p₀ its neutral member)
     by proximal gradient steps, λ = `share` of the greatest |∂| at p₀, then puts rectangles where |p − p₀| is greatest.
-    The second stage is `expectation_ascent` on a sticker of these masks. Source: Eykholt et al., CVPR 2018, section 4
-    ("to find the mask, ℓ1 …"); the proximal step is Beck and Teboulle's, SIAM J. Imaging Sci. 2 (2009).
+    The second stage is `expectation_ascent` on a sticker of these masks. Source of the two stages: Eykholt et al., CVPR 2018
+    (arXiv 1707.08945), and their released code; the proximal step is Beck and Teboulle's, SIAM J. Imaging Sci. 2 (2009).
     """
     centre = within.zero(x)
     first, _ = _gradient(objective, centre, generators, None)
