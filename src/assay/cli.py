@@ -155,8 +155,9 @@ def _command() -> str:
 
 def _run(recipe: Any, out: Path | None, form: str, processes: int = 1, batch: int | None = None) -> int:
     from assay.api import Audit, default_folder
+    from assay.audits.cost import forecast
     from assay.audits.executors import executor
-    from assay.audits.plan import forecast, make_plan
+    from assay.audits.plan import make_plan
     from assay.audits.prepare import session_from
     from assay.audits.run import run_audit
     from assay.reports import progress
@@ -193,7 +194,8 @@ def _print(finished: Any, form: str) -> None:
 @recipe_options
 def plan_(**values: Any) -> int:
     """Say what would run, what would not and why, and how long it would take. Runs no search."""
-    from assay.audits.plan import forecast, make_plan
+    from assay.audits.cost import forecast
+    from assay.audits.plan import make_plan
     from assay.audits.prepare import session_from
     from assay.reports import progress
 

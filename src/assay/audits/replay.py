@@ -6,15 +6,17 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from assay.audits.plan import sample_count
+from assay.audits.plan import sample_positions
 from assay.audits.prepare import session_from
 from assay.audits.session import Session
 from assay.checks import fooling, physical
 from assay.checks.check import PER_CLASS, Bench, Check
 from assay.checks.smallest_change import random_radii
+from assay.checks.universal import laid_on
 from assay.checks.worst_case import Rung, draw_controls
 from assay.metrics import protocol as metrics
 from assay.metrics.protocol import Response
@@ -81,6 +83,7 @@ def replays(folder: AuditFolder, session: Session, *, everything: bool = False,
     """Each chosen row beside its numbers recomputed from the stored perturbation."""
     bench, checks = session.bench(), session.checks()
     stored = {(check, name): value for check, tensors in folder.witnesses() for name, value in tensors.items()}
+    _one_for_all(stored, checks)
     position = {sample: i for i, sample in enumerate(session.data.ids)}
     judged = {check.id: check.criterion.get("level") for check in checks.values()}
     for row in _chosen(folder.findings(), judged, everything, folder.manifest_digest, session.profile["headline"]):
@@ -89,8 +92,20 @@ def replays(folder: AuditFolder, session: Session, *, everything: bool = False,
         of_class = check.method in PER_CLASS
         if p is None or not (of_class or row.sample in position):
             raise StoreError(f"finding {row.check}, {row.sample}: its witness is missing from the folder")
-        x = session.data.fetch(tuple(range(sample_count(check, session))) if of_class else (position[row.sample],))
+        x = session.data.fetch(sample_positions(check, session) if of_class else (position[row.sample],))
         yield row, _numbers(check, row, bench, x, torch.from_numpy(p.copy())[None])
+
+
+def _one_for_all(stored: Mapping[tuple[str, str], Any], checks: Mapping[str, Check]) -> None:
+    """`StoreError` unless the witnesses of a universal change are one pattern for each system and level."""
+    first: dict[tuple[str, str, str], Any] = {}
+    for (check, name), value in stored.items():
+        if checks[check].method == "universal":
+            origin, level = name.split("|")[0], name.split("|")[-1]
+            one = first.setdefault((check, origin, level), value)
+            if one.shape != value.shape or not np.allclose(one, value, rtol=TOLERANCE, atol=TOLERANCE * abs(one).max()):
+                raise StoreError(f"finding {check}, {name}: its witness is not the one of the other samples, so it is no "
+                                 "universal change")
 
 
 def _chosen(findings: list[Finding], judged: Mapping[str, float | None], everything: bool, salt: str,
@@ -130,6 +145,8 @@ def _numbers(check: Check, row: Finding, bench: Bench, x: Examples, p: Tensor) -
         apply, _ = linearised(target, x.inputs)
         return {"worst": input_unit(x) * float(norm(apply(p / norm(p))))}
     within = registry.build(check.perturbation, row.level or 0.0, x)
+    if check.method == "universal":
+        p = laid_on(within, x, p[0])  # type: ignore[arg-type]  # the pattern; the check refuses other sets
     with torch.no_grad():
         changed, normal = within.apply(x, p), _normal(bench, row, x)
         response = Response(output=target(changed.inputs), changed=changed, normal=normal, original=x)

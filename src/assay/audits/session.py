@@ -63,7 +63,7 @@ class Session:
             bound[loaded.record.name] = Metered(system, name=loaded.record.name)
         return Bench(systems=bound, roles=self.roles, seed=self.seed, keep=self.keep,
                      families={loaded.record.name: loaded.system for loaded in self.systems},
-                     fetch=self.data.fetch, classes=tuple(self.data.record.classes),
+                     fetch=self.data.fetch, count=len(self.data.ids), classes=tuple(self.data.record.classes),
                      exhibits=frozenset(self.data.ids[:EXHIBITED]))
 
     def header(self) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from assay.checks import (  # noqa: F401
     sampling,
     smallest_change,
     transfer,
+    universal,
     worst_case,
 )
 from assay.checks.check import METHODS

@@ -51,6 +51,7 @@ class Bench:
     seed: int
     families: Mapping[str, Any]                           # systems before binding, for checks that change the operator
     fetch: Callable[[tuple[int, ...]], Examples]          # samples by position in the data set
+    count: int = 0                                        # samples in the data set
     classes: tuple[str, ...] = ()                         # their names by label, where the truth is a label
     keep: int = 4                                         # witnesses kept per unit and level
     exhibits: frozenset[str] = frozenset()                # samples whose pictures are kept

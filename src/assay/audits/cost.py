@@ -1,0 +1,119 @@
+"""What a plan will cost: evaluations of each system, and the seconds they are expected to take."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from assay.audits.plan import Plan
+from assay.audits.session import Session
+from assay.checks.check import Bench, Check
+from assay.checks.universal import FIT
+from assay.records import Access
+from assay.searches.hill_climb import DISTANCES
+from assay.systems.metered import Metered
+
+PREFLIGHT = (150, 45)   # of a classifier; other systems are asked a few times only
+GRID_POINTS = 775       # of a set whose every member is tried: the published grid
+VIEWS = 90              # held-out views of a sticker
+
+Cost = tuple[int, int]          # forward, forward + backward
+
+
+def evaluations(check: Check) -> Cost:
+    """(forward, forward + backward) evaluations of the system per sample that the check is planned to spend.
+
+    >>> evaluations(Check(id="c", title="", question="", method="sampling", metric="", criterion={}, sources=(),
+    ...                   levels=(0.3, 0.5), controls=2))
+    (7, 0)
+    """
+    return _BY_METHOD.get(check.method, _worst_case)(check, dict(check.search), max(1, len(check.levels)))
+
+
+def _worst_case(check: Check, spec: dict[str, Any], rungs: int) -> Cost:
+    after = rungs * (1 + check.controls)
+    kind = spec.get("kind")
+    if kind == "bounded":
+        runs = rungs * int(spec.get("restarts", 1)) * len(spec.get("climbs", ("margin",)))
+        return after + rungs * int(spec.get("query", 0)), runs * int(spec["steps"])
+    if kind == "exhaustive":
+        return after + rungs * GRID_POINTS, 0
+    if kind in ("gradient", "penalised"):
+        runs = rungs * max(1, int(spec.get("restarts", 1)))
+        share = 1 if check.method != "transfer" else 0
+        return after + rungs * (int(spec.get("query", 0)) + 1), share * runs * int(spec["steps"])
+    draws = int(spec.get("draws", 1)) + (8 * len(spec.get("distances", DISTANCES)) if kind == "places" else 0)
+    return after + rungs * draws, 0
+
+
+def _universal(check: Check, spec: dict[str, Any], rungs: int) -> Cost:
+    share = int(check.perturbation.get("fit", FIT)) / (check.samples or FIT)     # the fit, spread over audited samples
+    climbed = rungs * (int(spec.get("restarts", 4)) + 1) * int(spec.get("passes", 10))
+    looked = climbed + rungs * int(spec.get("query", 0))
+    return 2 * rungs * (1 + check.controls) + math.ceil(share * looked), math.ceil(share * climbed)
+
+
+def _smallest_change(check: Check, spec: dict[str, Any], rungs: int) -> Cost:
+    runs = int(spec.get("refine_steps", 40)) + 2 * int(spec.get("check_steps", 20)) + 40
+    return runs + 21 * check.controls, runs
+
+
+def _physical(check: Check, spec: dict[str, Any], rungs: int) -> Cost:
+    runs = 5 if spec.get("targeted") else 3         # with views, without, barely; the automatic mask takes half a run more
+    return rungs * ((check.controls + 6) * VIEWS + int(spec.get("query", 0))), \
+        rungs * runs * int(spec["steps"]) * int(spec.get("draws", 8))
+
+
+_BY_METHOD: dict[str, Callable[[Check, dict[str, Any], int], Cost]] = {
+    "boundary": lambda check, spec, rungs: (150 + 30 * check.controls * (rungs + 1), 60 + 40 * check.controls * (rungs - 1)),
+    "fooling": lambda check, spec, rungs: (1, 0),      # the rest is for all samples together: `shared_evaluations`
+    "local-gain": lambda check, spec, rungs: (2 * check.controls + 1, 2 * int(spec.get("iterations", 15)) + 2),
+    "physical": _physical,
+    "preflight": lambda check, spec, rungs: PREFLIGHT if check.metric == "error-rate" else (3, 1),
+    "sampling": lambda check, spec, rungs: (rungs * (1 + check.controls) + 1, 0),
+    "smallest-change": _smallest_change,
+    "universal": _universal,
+}
+
+
+def shared_evaluations(check: Check, classes: int) -> Cost:
+    """(forward, forward + backward) evaluations that a unit is planned to spend for all its samples together."""
+    if check.method != "fooling":
+        return 0, 0
+    born = int(check.search.get("generations", 200)) * int(check.search.get("children", 200))
+    encodings = len(check.search.get("encodings", ("direct", "cppn")))
+    return 2 * check.controls + born * encodings, classes * int(check.search.get("ascent", 0))
+
+
+def forecast(session: Session, plan: Plan, bench: Bench) -> float:
+    """Seconds the plan is expected to take in one process, from timing each system once on one shard."""
+    x = session.data.fetch(tuple(range(min(session.shard, len(session.data.ids)))))
+    costs = {name: _seconds(system, x.inputs) for name, system in bench.systems.items()}
+    checks, total = session.checks(), 0.0
+    for unit in plan.units:
+        plain, graded = evaluations(checks[unit.check])
+        forward, both = costs[unit.system]
+        shared, shared_graded = shared_evaluations(checks[unit.check], len(unit.rows))
+        total += (len(unit.positions) * plain + shared) * forward + (len(unit.positions) * graded + shared_graded) * both
+    return total
+
+
+def _seconds(system: Metered, inputs: torch.Tensor) -> tuple[float, float]:
+    """Seconds per example of a forward pass, and of a forward and a backward one; the first pass warms up."""
+    with torch.no_grad():
+        system(inputs)
+        start = time.perf_counter()
+        system(inputs)
+    forward = both = time.perf_counter() - start
+    if system.access >= Access.GRADIENT:
+        followed = inputs.detach().requires_grad_(True)
+        start = time.perf_counter()
+        output = system(followed)
+        if output.requires_grad:
+            torch.autograd.grad(output.abs().square().sum(), followed)
+        both = time.perf_counter() - start
+    return forward / len(inputs), both / len(inputs)

@@ -1,0 +1,1 @@
+"""Searches for one perturbation shared by many inputs."""
