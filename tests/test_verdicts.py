@@ -235,8 +235,9 @@ def measurements(decide) -> None:
     table = [
         (two, {"expected": 2}, Outcome.NOT_APPLICABLE, "a measurement, not a test: 2 samples were measured"),
         (two, {"expected": 5}, Outcome.NOT_APPLICABLE, "2 of 5 samples"),
-        ([*two, finding("3", worst=None, extra={"already-wrong": 1.0})], {"expected": 3}, Outcome.NOT_APPLICABLE,
-         "2 samples were measured; 1 more were wrong"),
+        ([*two, finding("3", worst=None, extra={"already-wrong": 1.0}),
+          *(finding(str(k), worst=None, extra={"already-wrong": 0.0}) for k in (1, 2))], {"expected": 3},
+         Outcome.NOT_APPLICABLE, "2 samples were measured; 1 more were wrong"),
         (two, {"blocked": (Flag(id="gradient-mismatch"),)}, Outcome.NOT_APPLICABLE, "in doubt for some: gradient-mismatch"),
         ([finding("1", worst=None, notes="ValueError: odd")], {}, Outcome.INCONCLUSIVE, "ValueError: odd"),
         (two, {"skipped": "needs gradients"}, Outcome.NOT_APPLICABLE, "needs gradients"),

@@ -90,7 +90,8 @@ def test_a_gradient_of_something_else_is_flagged_on_most_samples():
 @pytest.mark.parametrize(("module", "flag"), [(WrongSign, "gradient-mismatch"), (Detached, "zero-gradient"),
                                               (Softmax, "probabilities"), (Constant, "constant-decision")])
 def test_and_nothing_else(module, flag):
-    assert flags_of(TorchSystem(module(), name="net")) == [{flag}] * small.N
+    """But that a search led astray, or a decision that never changes, may not reach a flip within the whole range."""
+    assert all({flag} <= mine <= {flag, "not-reached"} for mine in flags_of(TorchSystem(module(), name="net")))
 
 
 def test_an_honest_classifier_raises_none():

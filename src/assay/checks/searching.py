@@ -100,6 +100,8 @@ def _bounded(spec: dict[str, Any], metric: Metric, objective: Callable[[str], Ob
     """
     query = int(spec.pop("query", 0))
     climbs = spec.pop("climbs", list(metric.climbs))
+    if not climbs:
+        raise InputError("a bounded search needs at least one number to climb")
     goal = torch.inf if metric.goal is None else metric.goal
     won = torch.zeros(len(common["x"]), dtype=torch.bool)
     found: Searched | None = None

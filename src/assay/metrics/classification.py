@@ -51,6 +51,9 @@ def _labelled(response: Response) -> tuple[Tensor, Tensor]:
     if scores.ndim != 2 or scores.is_complex() or not scores.is_floating_point():
         raise InputError(f"a classifier returns real scores (batch, classes), this one {scores.dtype} of shape "
                          f"{tuple(scores.shape)}; wrap it so that it does")
+    if scores.shape[1] == 1:
+        raise InputError("the system returns one number for each input, and a classifier one for each class; wrap it: "
+                         "assay.systems.torch.TwoClass(module)")
     if label.ndim != 1 or label.is_floating_point():
         raise InputError(f"the right classes must be whole numbers (batch,), got {label.dtype} of shape "
                          f"{tuple(label.shape)}")

@@ -5,77 +5,24 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from assay.arrays import InputError
 from assay.records import Role, SystemRecord, digest_of
-from assay.systems import classical
-from assay.systems.digest import file_digest, root_digest
-from assay.systems.established_classifiers import build_hog_svm, build_multinomial
+from assay.systems import adapters, classical, keras
+from assay.systems.digest import file_digest, module_digest, object_digest, root_digest
 from assay.systems.function import FunctionSystem
-from assay.systems.literature import lenet, mlp
-from assay.systems.literature.automap import Automap
-from assay.systems.literature.deep_cascade import DeepCascade, from_author
-from assay.systems.literature.unet import UNet
+from assay.systems.loaded import SETTINGS
+from assay.systems.loaded import Loaded as Loaded
 from assay.systems.protocol import System, SystemFamily
+from assay.systems.shipped import NETWORKS
+from assay.systems.sklearn import SklearnSystem, is_estimator
 from assay.systems.torch import OperatorNetwork, PhysicsNetwork, TorchSystem
-from assay.systems.weights import SHIPPED, Arrays, State, fill, read_weights
+from assay.systems.weights import SHIPPED, fill, read_weights
 
-
-@dataclass(frozen=True, kw_only=True)
-class Loaded:
-    """A system (or a family of systems, one per forward model) beside the record that identifies it."""
-
-    system: System | SystemFamily
-    record: SystemRecord
-
-
-@dataclass(frozen=True, kw_only=True)
-class Network:
-    """A network of the literature: how its module is made from its weights; `from_author` reads its author's own file."""
-
-    build: Callable[[State], nn.Module]
-    weights: str
-    description: str
-    task: str = "reconstruction"
-    kind: str = "network"
-    one_operator: bool = False
-    one_coil: bool = False
-    from_author: Callable[[Arrays], dict[str, Tensor]] | None = None
-
-
-def _automap(state: State) -> nn.Module:
-    hidden, inputs = state["first.weight"].shape
-    return Automap(samples=inputs // 2, hidden=hidden, size=round(state["second.weight"].shape[0] ** 0.5))
-
-
-NETWORKS: dict[str, Network] = {
-    "deep-cascade": Network(build=lambda state: DeepCascade(), weights="deep_cascade.safetensors",
-                            description="Deep cascade D5-C5 (Schlemper et al. 2018), trained on MNI152 slices",
-                            one_coil=True, from_author=from_author),
-    "deep-cascade-jitter": Network(
-        build=lambda state: DeepCascade(), weights="deep_cascade_jitter.safetensors",
-        description="Deep cascade D5-C5 trained with jitter up to 8 % (Genzel, Macdonald and März 2023)",
-        one_coil=True, from_author=from_author),
-    "unet": Network(build=lambda state: UNet(), weights="unet.safetensors",
-                    description="U-Net from the zero-filled image, without data consistency"),
-    "automap": Network(build=_automap, weights="automap.safetensors",
-                       description="AUTOMAP 48×48 (Zhu et al. 2018), 60 % variable density, one fixed mask",
-                       one_operator=True, one_coil=True),
-    "lenet": Network(build=lenet.build, weights="lenet.safetensors", task="classification",
-                     description="LeNet (LeCun et al. 1998), trained on handwritten digits 8×8"),
-    "mlp": Network(build=mlp.build, weights="mlp.safetensors", task="classification",
-                   description="Multilayer perceptron 500-150-10, trained on handwritten digits 8×8"),
-    "hog-svm": Network(build=build_hog_svm, weights="hog_svm.safetensors", task="classification", kind="classical",
-                       description="Histograms of oriented gradients and a linear SVM (Dalal and Triggs 2005), digits 8×8"),
-    "multinomial": Network(build=build_multinomial, weights="multinomial.safetensors", task="classification",
-                           kind="classical", description="Multinomial logistic regression on the pixels, digits 8×8"),
-}
 CLASSICAL: dict[str, Callable[..., SystemFamily]] = {
     "total-variation": classical.TotalVariation,
     "wavelet": classical.WaveletL1,
@@ -93,43 +40,50 @@ def task_of(spec: str) -> str:
     """What a built-in system does; "" for a user's own."""
     if spec in NETWORKS:
         return NETWORKS[spec].task
-    return "reconstruction" if spec in CLASSICAL else ""
+    if spec in CLASSICAL:
+        return "reconstruction"
+    return "classification" if adapters.known(spec) else ""
 
 
 def load(spec: str, *, role: Role, weights: Path | None = None, options: Mapping[str, Any] | None = None) -> Loaded:
-    """The system a user names: a built-in network or method, or `module:factory` of their own.
+    """The system a user names: a built-in network or method, a foreign format, or `module:factory` of their own.
 
     Raises `InputError` naming what exists, the file that is missing, or the weight whose shape is wrong.
     """
     options = dict(options or {})
     if spec in NETWORKS:
         return _network(spec, role, weights)
+    if spec not in CLASSICAL and adapters.known(spec):
+        return _foreign(spec, role, weights, options)
     if weights is not None:
         raise InputError(f"weights {weights}: system {spec!r} takes none; leave out --weights")
     if spec in CLASSICAL:
         return _classical(spec, role, options)
     if ":" in spec:
         return _factory(spec, role, options)
-    raise InputError(f"unknown system {spec!r}; known: {', '.join(names())}, or your own as module:factory")
+    raise InputError(f"unknown system {spec!r}; known: {', '.join((*names(), *adapters.forms()))}, or your own "
+                     "as module:factory")
 
 
 def adopt(system: Any, *, role: Role, name: str | None = None) -> Loaded:
-    """A user's object as a system: a torch module, a system or family, or any callable."""
+    """A user's object as a system: a torch module, a scikit-learn estimator, a system or family, or any callable."""
     if isinstance(system, Loaded):
         return system
-    if isinstance(system, nn.Module):
+    if is_estimator(system):
+        system = SklearnSystem(system)
+    elif keras.is_keras(system):
+        system = keras.in_memory(system, name or "")
+    elif isinstance(system, nn.Module):
         system = TorchSystem(system, name=name or type(system).__name__)
+    elif isinstance(system, Path):
+        adapters.refuse(system)
     elif not isinstance(system, (SystemFamily, System)):
         if not callable(system):
             raise InputError(f"{system!r} is not a system: it must be callable, or have bind(operator)")
         system = FunctionSystem(system, name=name or str(getattr(system, "__name__", "function")))
-    settings = dict(getattr(system, "settings", {}))
-    module = getattr(system, "module", None)
-    digest = _module_digest(module) if isinstance(module, nn.Module) else digest_of(
-        {"name": system.name, "settings": settings})
     return Loaded(system=system, record=SystemRecord(
         name=name or system.name, role=role, kind=system.kind, description=(system.__doc__ or "").split("\n")[0],
-        digest=digest, access=int(system.access), loader="", options={}))
+        digest=_digest(system), access=int(system.access), loader="", options={}))
 
 
 def adopt_reconstructor(module: nn.Module, *, name: str = "") -> PhysicsNetwork:
@@ -139,19 +93,31 @@ def adopt_reconstructor(module: nn.Module, *, name: str = "") -> PhysicsNetwork:
     return PhysicsNetwork(module, name=name or type(module).__name__)
 
 
-def _module_digest(module: nn.Module) -> str:
-    """Digest of a module in memory: of its state, tensor by tensor in name order."""
-    import hashlib
+def _digest(system: Any) -> str:
+    """Digest of a system in memory: of its weights, of what it wraps and how, else of its name and settings."""
+    settings, inner = dict(getattr(system, "settings", {})), getattr(system, "system", None)
+    if isinstance(inner, System):
+        return root_digest({"system": _digest(inner), SETTINGS: digest_of(settings)})
+    module, estimator = getattr(system, "module", None), getattr(system, "estimator", None)
+    if isinstance(module, nn.Module):
+        return module_digest(module)
+    if estimator is not None:
+        return root_digest({"estimator": object_digest(estimator), SETTINGS: digest_of(settings)})
+    return digest_of({"name": system.name, "settings": settings})
 
-    files = {}
-    for name, value in module.state_dict().items():
-        data = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8) if value.numel() else value
-        files[name] = hashlib.sha256(f"{value.dtype}{tuple(value.shape)}".encode() + data.numpy().tobytes()).hexdigest()
-    return root_digest(files)
+
+def _foreign(spec: str, role: Role, weights: Path | None, options: dict[str, Any]) -> Loaded:
+    found = adapters.adapt(spec, weights=weights, options=options)
+    said = options if weights is None else {**options, "weights": str(weights)}
+    return Loaded(system=found.system, record=SystemRecord(
+        name=found.name, role=role, kind=found.kind, description=found.description, digest=found.digest,
+        access=int(found.system.access), loader=spec, options=said, files=found.identity))
 
 
 def _network(spec: str, role: Role, weights: Path | None) -> Loaded:
     network = NETWORKS[spec]
+    if weights is None and not network.weights:
+        raise InputError(f"system {spec!r}: its author's weights do not ship with Assay; give them by --weights FILE.npz")
     path = weights if weights is not None else Path(str(SHIPPED / network.weights))
     state, facts = read_weights(path, network.from_author)
     module = network.build(state)

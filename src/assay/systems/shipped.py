@@ -1,0 +1,74 @@
+"""The networks that come with Assay, by the names users call them, and the classifiers fitted by its recipes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from assay.systems.established_classifiers import build_hog_svm, build_multinomial
+from assay.systems.literature import deep_cascade, lenet, lisa_cnn, mlp
+from assay.systems.literature.automap import Automap
+from assay.systems.literature.medmnist_cnn import MedmnistCnn
+from assay.systems.literature.signs import FAMILIES, Family
+from assay.systems.literature.unet import UNet
+from assay.systems.weights import Arrays, State
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network:
+    """A network of the literature: how its module is made from its weights; `from_author` reads its author's own file.
+
+    `weights` is the shipped file; "" where only the author's own, given by path, may be used.
+    """
+
+    build: Callable[[State], nn.Module]
+    weights: str
+    description: str
+    task: str = "reconstruction"
+    kind: str = "network"
+    one_operator: bool = False
+    one_coil: bool = False
+    from_author: Callable[[Arrays], dict[str, Tensor]] | None = None
+
+
+def _automap(state: State) -> nn.Module:
+    hidden, inputs = state["first.weight"].shape
+    return Automap(samples=inputs // 2, hidden=hidden, size=round(state["second.weight"].shape[0] ** 0.5))
+
+
+def _sign(family: Family) -> Callable[[State], nn.Module]:
+    return lambda state: family.build()
+
+
+NETWORKS: dict[str, Network] = {
+    "deep-cascade": Network(build=lambda state: deep_cascade.DeepCascade(), weights="deep_cascade.safetensors",
+                            description="Deep cascade D5-C5 (Schlemper et al. 2018), trained on MNI152 slices",
+                            one_coil=True, from_author=deep_cascade.from_author),
+    "deep-cascade-jitter": Network(
+        build=lambda state: deep_cascade.DeepCascade(), weights="deep_cascade_jitter.safetensors",
+        description="Deep cascade D5-C5 trained with jitter up to 8 % (Genzel, Macdonald and März 2023)",
+        one_coil=True, from_author=deep_cascade.from_author),
+    "unet": Network(build=lambda state: UNet(), weights="unet.safetensors",
+                    description="U-Net from the zero-filled image, without data consistency"),
+    "automap": Network(build=_automap, weights="automap.safetensors",
+                       description="AUTOMAP 48×48 (Zhu et al. 2018), 60 % variable density, one fixed mask",
+                       one_operator=True, one_coil=True),
+    "lenet": Network(build=lenet.build, weights="lenet.safetensors", task="classification",
+                     description="LeNet (LeCun et al. 1998), trained on handwritten digits 8×8"),
+    "mlp": Network(build=mlp.build, weights="mlp.safetensors", task="classification",
+                   description="Multilayer perceptron 500-150-10, trained on handwritten digits 8×8"),
+    "hog-svm": Network(build=build_hog_svm, weights="hog_svm.safetensors", task="classification", kind="classical",
+                       description="Histograms of oriented gradients and a linear SVM (Dalal and Triggs 2005), digits 8×8"),
+    "multinomial": Network(build=build_multinomial, weights="multinomial.safetensors", task="classification",
+                           kind="classical", description="Multinomial logistic regression on the pixels, digits 8×8"),
+    "pneumonia": Network(build=lambda state: MedmnistCnn(), weights="pneumonia.safetensors", task="classification",
+                         description="Small CNN, trained on PneumoniaMNIST 28×28: 0 normal, 1 pneumonia"),
+    "lisa-cnn": Network(build=lambda state: lisa_cnn.LisaCnn(), weights="", task="classification",
+                        from_author=lisa_cnn.from_author,
+                        description="LISA-CNN (Eykholt et al. 2018), the authors' weights: 18 US traffic signs 32×32"),
+    **{f"signs-{name}": Network(build=_sign(family), weights=family.weights(name), task="classification",
+                                description=f"{name} in small, trained on traffic signs 32×32 ({family.source})")
+       for name, family in FAMILIES.items()},
+}
