@@ -16,7 +16,7 @@ from assay.systems.literature.signs import FAMILIES, build
 from classification import Changes, Part, Run, accuracy, part_of, sha256_of, train
 
 CHANGES = Changes(turn=12, scale=0.15, shift=0.1, brightness=(0.4, 2.0), contrast=(0.6, 1.4))
-PLAIN = ("vgg-16", "vgg-19")     # deep without shortcuts: with identity branches in training they learn much faster
+PLAIN = ("vgg-16", "vgg-19", "resnet-152")   # deep: with identity branches in training they learn much faster
 
 
 def train_one(name: str, training: Part, test: Part, *, data: Path, run: Run) -> None:

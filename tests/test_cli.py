@@ -22,6 +22,7 @@ from assay import cli
 from assay.datasets.bundled import BundledSlices
 from assay.datasets.measured import simulate
 from assay.systems import catalogue
+from assay.systems.literature.deep_cascade import DeepCascade
 
 ROOT = Path(__file__).parents[1]
 COMMANDS = sorted(cli.cli.commands)
@@ -82,7 +83,7 @@ def test_what_a_user_can_mend_says_2_in_one_sentence(run, tmp_path, case):
 
 def weights(path: Path, kind: str) -> Path:
     """A file that claims to hold the deep cascade's weights."""
-    state = dict(catalogue.DeepCascade().state_dict())
+    state = dict(DeepCascade().state_dict())
     first = next(iter(state))
     if kind == "shape":
         state[first] = torch.zeros(3, 3)

@@ -12,12 +12,12 @@ from torch import nn
 
 from assay.arrays import InputError
 from assay.metrics import binary
-from assay.systems.catalogue import WEIGHTS, fill, read_weights
 from assay.systems.literature.medmnist_cnn import MedmnistCnn
+from assay.systems.weights import SHIPPED, fill, read_weights
 
 
 def shipped() -> tuple[MedmnistCnn, dict[str, str], Path]:
-    path = Path(str(WEIGHTS / "pneumonia.safetensors"))
+    path = Path(str(SHIPPED / "pneumonia.safetensors"))
     state, facts = read_weights(path)
     model = MedmnistCnn().eval()
     fill(model, state, path)

@@ -11,14 +11,14 @@ import torch
 from torch import nn
 
 from assay.arrays import InputError
-from assay.systems.catalogue import WEIGHTS, fill, read_weights
 from assay.systems.literature.signs import FAMILIES, build
 from assay.systems.literature.signs.googlenet import Inception
 from assay.systems.literature.signs.network import ResponseNormalisation, SignNetwork
 from assay.systems.literature.signs.resnet import Bottleneck
+from assay.systems.weights import SHIPPED, fill, read_weights
 
 NAMES = list(FAMILIES)
-SHIPPED = [name for name in NAMES if Path(str(WEIGHTS / FAMILIES[name].weights(name))).exists()]
+PRESENT = [name for name in NAMES if Path(str(SHIPPED / FAMILIES[name].weights(name))).exists()]
 
 
 def seeded(name: str) -> SignNetwork:
@@ -28,7 +28,7 @@ def seeded(name: str) -> SignNetwork:
 
 
 def shipped(name: str) -> tuple[SignNetwork, dict[str, str], Path]:
-    path = Path(str(WEIGHTS / FAMILIES[name].weights(name)))
+    path = Path(str(SHIPPED / FAMILIES[name].weights(name)))
     state, facts = read_weights(path)
     model = build(name).eval()
     fill(model, state, path)
@@ -179,12 +179,12 @@ def test_an_unknown_network_is_refused():
 
 
 def test_all_six_ship_within_ten_megabytes():
-    assert SHIPPED == NAMES
+    assert PRESENT == NAMES
     sizes = [shipped(name)[2].stat().st_size for name in NAMES]
     assert max(sizes) < 2.5e6 and sum(sizes) < 10e6
 
 
-@pytest.mark.parametrize("name", SHIPPED)
+@pytest.mark.parametrize("name", PRESENT)
 def test_headers_say_how_the_weights_were_made(name):
     model, facts, _ = shipped(name)
     assert facts["recipe"] == f"recipes/signs.py --network {name}" and facts["reduced"] == FAMILIES[name].reduced
@@ -200,7 +200,7 @@ def test_accuracy_in_the_headers_is_measured_again(real_data):
     with np.load(path, allow_pickle=False) as file:
         x = torch.from_numpy(file["test_images"]).permute(0, 3, 1, 2).float() / 255
         labels = torch.from_numpy(file["test_labels"].astype(np.int64))
-    for name in SHIPPED:
+    for name in PRESENT:
         model, facts, _ = shipped(name)
         with torch.no_grad():
             right = int((torch.cat([model(part) for part in x.split(421)]).argmax(1) == labels).sum())
