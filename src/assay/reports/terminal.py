@@ -54,7 +54,14 @@ def _cells(row: Comparison, several: bool) -> list[Text]:
              *("–" if value is None else amount(value, row.unit) for value in numbers),
              f"{verdict.harmed}/{verdict.n}" if verdict.n else "–"]
     return [*(Text(printable(cell)) for cell in plain),
-            Text(verdict.outcome.value, style=_STYLES.get(verdict.outcome, ""))]
+            Text(_outcome(row), style=_STYLES.get(verdict.outcome, ""))]
+
+
+def _outcome(row: Comparison) -> str:
+    """The verdict in a word; a check that only measures says so."""
+    if row.audited.outcome is Outcome.NOT_APPLICABLE:
+        return "measured" if row.audited.measured else "n/a"
+    return row.audited.outcome.value
 
 
 def progress_line(finished: int, planned: int, *, check: str, system: str, worst: float | None, unit: str = "") -> str:
