@@ -92,7 +92,8 @@ def shared_evaluations(check: Check, classes: int) -> Cost:
 def forecast(session: Session, plan: Plan, bench: Bench) -> float:
     """Seconds the plan is expected to take in one process, from timing each system once on one shard."""
     x = session.data.fetch(tuple(range(min(session.shard, len(session.data.ids)))))
-    costs = {name: _seconds(system, x.inputs) for name, system in bench.systems.items()}
+    with session.threading():
+        costs = {name: _seconds(system, x.inputs) for name, system in bench.systems.items()}
     checks, total = session.checks(), 0.0
     for unit in plan.units:
         plain, graded = evaluations(checks[unit.check])

@@ -51,7 +51,9 @@ def replay_all(folder: AuditFolder, everything: bool, say: Say) -> None:
                f"sha256 {session.data.record.digest[:16]}…"):
         return
     start, count, wrong = time.perf_counter(), 0, []
-    for finding, numbers in replays(folder, session, everything=everything):
+    with session.threading():
+        replayed = list(replays(folder, session, everything=everything))
+    for finding, numbers in replayed:
         count += 1
         for field, value in numbers.items():
             recorded = finding.extra.get(field) if "." in field else getattr(finding, field)

@@ -34,7 +34,7 @@ class Processes:
         if session.recipe is None:
             raise InputError("systems made in memory cannot be sent to other processes; name them (module:factory) or "
                              "use one process")
-        threads = max(1, (os.cpu_count() or 1) // self.count)
+        threads = min(session.threads, max(1, (os.cpu_count() or 1) // self.count))
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(self.count, mp_context=context, initializer=_start,
                                  initargs=(dict(session.recipe), str(folder.path), threads, self.batch)) as pool:

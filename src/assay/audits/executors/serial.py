@@ -21,4 +21,6 @@ class Serial:
     def run(self, session: Session, folder: AuditFolder, units: list[Unit]) -> Iterator[tuple[Unit, list[Finding]]]:
         checks, bench = session.checks(), session.bench()
         for unit in units:
-            yield unit, run_unit(unit, checks, bench, folder, self.batch)
+            with session.threading():
+                findings = run_unit(unit, checks, bench, folder, self.batch)
+            yield unit, findings
