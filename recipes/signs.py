@@ -47,7 +47,8 @@ def main() -> None:
     training, test = part_of(arguments.data, "train"), part_of(arguments.data, "test")
     for name in [arguments.network] if arguments.network else list(FAMILIES):
         train_one(name, training, test, data=arguments.data,
-                  run=Run(name=name, seed=arguments.seed, steps=arguments.steps or STEPS.get(name, 2500), out=arguments.out, skips=name in PLAIN))
+                  run=Run(name=name, seed=arguments.seed, steps=arguments.steps or STEPS.get(name, 2500),
+                          out=arguments.out, skips=name in PLAIN))
 
 
 if __name__ == "__main__":
