@@ -164,7 +164,8 @@ def _rows(check: Check, system: str, bench: Bench, level: float, made: Made, jud
             average_high=float(mine.amax()) if len(mine) else None, worst=float(rate[i]) if enough else None,
             size=float(size[i]), control_size=float(size[i]) if len(mine) else None, controls=len(mine),
             forward=made.found.forward * cost[0] + cost[1], backward=made.found.backward * cost[0],
-            stop=made.found.stop[i], flags=_flags(target, made.found, i, bool(rate[i] > 0), bool((mine > rate[i]).any())),
+            stop=made.found.stop[i], flags=_flags(target, made.found, i, bool(rate[i] > 0), beaten(
+                mine, float(rate[i]), extra["views.counted"])),
             extra={k: v for k, v in extra.items() if math.isfinite(v)},
             notes="" if enough else f"only {int(extra['views.counted'])} of {judged.held.count} held-out views are decided "
                                     f"rightly without a sticker; {FEWEST} are needed"))
@@ -187,6 +188,21 @@ def _beside(check: Check, bench: Bench, level: float, made: Made, judged: Judge,
         found["targeted.worst"] = judged.rate(judged.decisions(made.targeted), made.goal)
         found["targeted.average"] = judged.controls(check, bench, level, made.goal).mean(0)
     return found
+
+
+def beaten(controls: Tensor, rate: float, views: float) -> bool:
+    """Whether a random sticker's rate is above the searched one's by more than the views' own chance explains.
+
+    By two standard errors of the difference of two shares of so many views, 2 √(2 p (1 − p) / views), p their mean.
+
+    >>> beaten(torch.tensor([0.6]), 0.55, 90.0), beaten(torch.tensor([0.9]), 0.1, 90.0)
+    (False, True)
+    """
+    if not len(controls):
+        return False
+    best = float(controls.amax())
+    share = (best + rate) / 2
+    return best - rate > 2 * math.sqrt(max(2 * share * (1 - share), 0.0) / max(views, 1.0))
 
 
 def _flags(target: Metered, found: SearchResult, i: int, won: bool, beaten: bool) -> tuple[Flag, ...]:
