@@ -36,8 +36,13 @@ def nearest_on_hyperplane(w: Batch, c: PerExample, low: Batch | None = None, hig
     a = w.flatten(1).double() / top.clamp_min(torch.finfo(torch.float64).tiny)[:, None]
     goal = c.double() / top.clamp_min(torch.finfo(torch.float64).tiny)
     side = torch.where(goal[:, None] < 0, -a.sign(), a.sign())
-    room = _room(side, low, high, like=w)
     a, goal = a.abs(), goal.abs()
+    if low is None and high is None:
+        t = goal / (a.square() if kind == "l2" else a).sum(1)
+        reachable = (top > 0) & torch.isfinite(t)
+        length = torch.where(reachable, t, 0.0)[:, None] * (a if kind == "l2" else torch.ones_like(a))
+        return (side * length).to(w.dtype).reshape(w.shape), reachable
+    room = _room(side, low, high, like=w)
     t, reachable = _fill(a, a if kind == "l2" else (a > 0).double(), room, goal)
     length = torch.minimum(t[:, None] * (a if kind == "l2" else torch.ones_like(a)), room)
     return torch.where(side == 0, 0.0, side * length).to(w.dtype).reshape(w.shape), reachable

@@ -12,6 +12,8 @@ from assay.searches.smallest.nearest import Nearest, spread
 from assay.searches.smallest.result import Box, Scores, Smallest
 
 OVERSHOOT = 0.02
+CLIPPED, GAINED = 10, 0.1   # steps that may be clipped to the box, and the share of the gap that such a step must close
+FURTHER = 1e-3              # of the distance from x: what a clipped step goes beyond, or it may near the boundary for ever
 
 
 def deepfool(scores: Scores, x: Tensor, decision: Tensor, *, norm: str = "l2", steps: int = 50,
@@ -21,10 +23,11 @@ def deepfool(scores: Scores, x: Tensor, decision: Tensor, *, norm: str = "l2", s
     f_k = s_k − s_decision and w_k = ∇f_k at x + (1 + overshoot) r. ℓ2: δ = |f_l| w_l/‖w_l‖₂²; ℓ∞: δ = |f_l|
     sign(w_l)/‖w_l‖₁. `scores` are those before softmax; `decision` (batch,) is the class to leave; `classes` how many
     classes of greatest score take part (None: all up to 50 classes, else 10). As published there is no box: the changed
-    input may leave the range of the data. With `box` = (least, greatest) each δ stays in the box and aims at a point past
-    the linearised boundary, by `overshoot` of its distance from x, so that no step ends short of it by rounding. It is
-    not the smallest flip: see `cascade`. Raises `InputError` for bad arguments. Source: Moosavi-Dezfooli, Fawzi and
-    Frossard, CVPR 2016, algorithm 2 and section 3.3; overshoot inside the loop as in the authors' code.
+    input may leave the range of the data. With `box` = (least, greatest), (1 + overshoot) δ is clipped to the box; where
+    that keeps less than a tenth of the way to the linearised boundary, and after ten steps, δ is the smallest step within
+    the box, so that entries at the edge of the box cannot stall it. It is not the smallest flip: see `cascade`. Raises
+    `InputError` for bad arguments. Source: Moosavi-Dezfooli, Fawzi and Frossard, CVPR 2016, algorithm 2 and section 3.3;
+    overshoot inside the loop as in the authors' code.
 
     >>> found = deepfool(lambda x: torch.cat((0 * x[:, :1], x @ torch.tensor([[3.0], [4.0]]) - 5), 1), torch.zeros(1, 2),
     ...                  torch.tensor([0]))
@@ -35,19 +38,27 @@ def deepfool(scores: Scores, x: Tensor, decision: Tensor, *, norm: str = "l2", s
         raise InputError(f"need steps ≥ 1 and overshoot ≥ 0, got steps={steps}, overshoot={overshoot}")
     state = Nearest(scores, x, decision, kind=norm, box=box, classes=classes, stage="deepfool")
     index = state.open()
-    walk(state, index, torch.zeros_like(state.x[index]), steps=steps, overshoot=overshoot)
+    walk(state, index, torch.zeros_like(state.x[index]), steps=steps, overshoot=overshoot, clipping=True)
     return state.result()
 
 
-def walk(state: Nearest, index: Tensor, start: Tensor, *, steps: int, overshoot: float = OVERSHOOT) -> Tensor:
-    """DeepFool from x + start on the examples of `index`; returns where each ended (n, …), flipped or not."""
+def walk(state: Nearest, index: Tensor, start: Tensor, *, steps: int, overshoot: float = OVERSHOOT,
+         clipping: bool = False) -> Tensor:
+    """DeepFool from x + start on the examples of `index`; returns where each ended (n, …), flipped or not.
+
+    With a box, each step is the smallest within it and aims past the linearised boundary by `overshoot` of its distance
+    from x, so that none ends short of it by rounding; `clipping`: see `_clipped`.
+    """
     beyond = overshoot if state.box is None else 0.0           # with a box, each step already aims past the boundary
     r, end = start.clone(), start.clone()
     active = torch.arange(len(index), device=index.device)
     for step in range(steps):
         at = index[active]
         difference, gradient = state.differences(at, (1 + beyond) * r[active], state.rivals[at])
-        move, usable = _step(state, at, r[active], difference, gradient, overshoot)
+        if clipping and state.box is not None and step < CLIPPED:
+            move, usable = _clipped(state, at, r[active], difference, gradient, overshoot)
+        else:
+            move, usable, _ = _step(state, at, r[active], difference, gradient, overshoot, boxed=state.box is not None)
         r[active] += move
         r[active] = state.clip(at, r[active])
         end[active] = (1 + beyond) * r[active]
@@ -60,16 +71,32 @@ def walk(state: Nearest, index: Tensor, start: Tensor, *, steps: int, overshoot:
     return end
 
 
-def _step(state: Nearest, index: Tensor, r: Tensor, difference: Tensor, gradient: Tensor,
-          overshoot: float) -> tuple[Tensor, Tensor]:
-    """The smallest of the steps to the linearised boundaries, and whether any boundary has a slope."""
+def _clipped(state: Nearest, index: Tensor, r: Tensor, difference: Tensor, gradient: Tensor,
+             overshoot: float) -> tuple[Tensor, Tensor]:
+    """The step without the box, clipped; where that closes less than `GAINED` of the gap, the step within the box."""
+    move, usable, nearest = _step(state, index, r, difference, gradient, overshoot, boxed=False)
+    longer = overshoot + FURTHER * norm(r, state.kind) / norm(move, state.kind).clamp_min(torch.finfo(r.dtype).tiny)
+    move = state.clip(index, r + spread(1 + longer, move) * move) - r
+    rows = torch.arange(len(index), device=index.device)
+    gained = inner(gradient[rows, nearest].double(), move.double())
+    short = usable & (gained < GAINED * difference[rows, nearest].abs())
+    if bool(short.any()):
+        move[short] = _step(state, index[short], r[short], difference[short], gradient[short], overshoot, boxed=True)[0]
+    return move, usable
+
+
+def _step(state: Nearest, index: Tensor, r: Tensor, difference: Tensor, gradient: Tensor, overshoot: float, *,
+          boxed: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """The smallest of the steps to the linearised boundaries, whether any boundary has a slope, and which was nearest."""
     n, k = difference.shape
     goal = -difference.double()
-    if state.box is not None:                                  # ⟨w, r + δ⟩ = (1 + overshoot)(⟨w, r⟩ + |f|)
+    low: Tensor | None = None
+    high: Tensor | None = None
+    if boxed:                                                  # ⟨w, r + δ⟩ = (1 + overshoot)(⟨w, r⟩ + |f|)
         along = (gradient.double() * r.double()[:, None]).flatten(2).sum(2)
         goal = goal + overshoot * torch.where(along + goal > 0, along + goal, goal)
-    low, high = (None if side is None else side[:, None].expand_as(gradient).flatten(0, 1)
-                 for side in state.room(index, r))
+        low, high = (None if side is None else side[:, None].expand_as(gradient).flatten(0, 1)
+                     for side in state.room(index, r))
     moves, reachable = nearest_on_hyperplane(gradient.flatten(0, 1), goal.flatten(), low, high, kind=state.kind)
     usable = gradient.flatten(2).abs().amax(2) > 0
     cost = norm(moves, state.kind).reshape(n, k).double()
@@ -77,7 +104,7 @@ def _step(state: Nearest, index: Tensor, r: Tensor, difference: Tensor, gradient
     cost = torch.where(reachable.reshape(n, k), cost, far) + torch.where(usable, 0.0, torch.inf)
     nearest = cost.argmin(1)
     chosen = moves.unflatten(0, (n, k))[torch.arange(n, device=index.device), nearest]
-    return torch.where(spread(usable.any(1), r) > 0, chosen, 0.0), usable.any(1)
+    return torch.where(spread(usable.any(1), r) > 0, chosen, 0.0), usable.any(1), nearest
 
 
 def project_onto_boundary(state: Nearest, index: Tensor, r: Tensor, w: Tensor, ahead: float = 0.0) -> Tensor:

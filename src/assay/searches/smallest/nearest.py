@@ -13,14 +13,16 @@ from assay.searches.smallest.result import Box, Scores, Smallest
 
 ALL_CLASSES = 50        # up to here every class is tried; above, the ten of greatest score, as published for DeepFool
 TOP_CLASSES = 10
+ROUNDING = 8                # in units of the dtype's relative rounding: 1e-6 in float32
 
 
 class Nearest:
     """The smallest flipping perturbation seen for each example, over every search that looks through it.
 
-    A flip is a margin max_{k ≠ decision} s_k − s_decision strictly above 0, so that relabelled classes change nothing.
-    Searches work on an `index` of examples, so finished ones leave the batch. `margin` (batch,) is that of the
-    unchanged input, `stage` the name of the search at work.
+    A flip is a margin max_{k ≠ decision} s_k − s_decision above 0, so that relabelled classes change nothing, by more
+    than `ROUNDING` of the greatest |s_k − s_decision| at x: less may be rounding, and would be no flip in double
+    precision. The margins that searches are given are less by that. Searches work on an `index` of examples, so finished
+    ones leave the batch. `margin` (batch,) is that of the unchanged input, `stage` the name of the search at work.
     """
 
     def __init__(self, scores: Scores, x: Tensor, decision: Tensor, *, kind: str, box: Box | None = None,
@@ -49,7 +51,10 @@ class Nearest:
             raise InputError(f"classes must be at least 2 (the decision and one rival), got {classes}")
         self.rivals = top_rivals(logits, self.decision, classes)
         every = torch.arange(n, device=x.device)
+        self.slack = torch.zeros_like(self.size)
         self.margin = self.see(every, self.perturbation, logits)
+        greatest = (logits - logits.gather(1, self.decision[:, None])).abs().amax(1).double()
+        self.slack = ROUNDING * torch.finfo(logits.dtype).eps * greatest.nan_to_num(0.0, 0.0, 0.0)
 
     @property
     def found(self) -> Tensor:
@@ -89,14 +94,14 @@ class Nearest:
             return self.see(index, p, self.scores(self.inputs(index, p)))
 
     def differences(self, index: Tensor, p: Tensor, rivals: Tensor) -> tuple[Tensor, Tensor]:
-        """s_k − s_decision (n, k) and its gradient (n, k, …) for the rivals (n, k)."""
+        """s_k − s_decision (n, k), less what may be rounding, and its gradient (n, k, …) for the rivals (n, k)."""
         base = self.decision[index]
         logits, gradient = class_gradients(self.scores, self.inputs(index, p), base, rivals)
         self.see(index, p, logits)
         self.backward[index] += rivals.shape[1]
         difference = logits.gather(1, rivals) - logits.gather(1, base[:, None])
         self.note_flat(index, gradient.flatten(1).abs().amax(1))
-        return difference, gradient
+        return difference - self.slack[index][:, None].to(difference.dtype), gradient
 
     def nearest_rival(self, index: Tensor, p: Tensor) -> tuple[Tensor, Tensor]:
         """The margin (n,) and its gradient (n, …): those of the rival with the greatest score."""
@@ -117,12 +122,12 @@ class Nearest:
         self.flat[index] = greatest == 0
 
     def see(self, index: Tensor, p: Tensor, logits: Tensor) -> Tensor:
-        """Take note of the scores at x + p; returns the margins."""
+        """Take note of the scores at x + p; returns the margins, less what may be rounding."""
         self.forward[index] += 1
         finite = torch.isfinite(logits).all(1)
         self.broken[index] |= ~finite
         margin = _margin(logits, self.decision[index])
-        margin = torch.where(finite, margin, -torch.inf).double()
+        margin = torch.where(finite, margin, -torch.inf).double() - self.slack[index]
         size = norm(p.double(), self.kind)
         better = (margin > 0) & (size < self.size[index])
         if bool(better.any()):
