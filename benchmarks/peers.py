@@ -200,7 +200,7 @@ def serve(package: str, folder: str, methods: Mapping[str, Method], shim: str | 
         request = json.loads(line)
         model, n = classifier(request["model"]), min(len(inputs), request.get("limit") or len(inputs))
         torch.manual_seed(0)
-        np.random.seed(0)                                           # noqa: NPY002  (what the peers draw from)
+        np.random.seed(0)
         try:
             with contextlib.redirect_stdout(sys.stderr):
                 start = time.perf_counter()

@@ -17,8 +17,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from peers import Answer, Case, Counted, Method, Request, arguments, digits, interleaved, machine, serve, signs, workers
 from torch import Tensor
+
+from peers import Answer, Case, Counted, Method, Request, arguments, digits, interleaved, machine, serve, signs, workers
 
 P = {"l2": 2.0, "linf": float("inf")}
 WANTED = 0.99             # wanted of the optimality

@@ -118,3 +118,11 @@ def test_outputs_that_are_no_scores_and_labels_that_are_no_classes(scores, label
     for name in ("error-rate", "flip-distance-l2"):
         with pytest.raises(InputError, match=words):
             protocol.find(name).compute(response(scores, label))
+
+
+def test_each_rival_in_turn_is_climbed_and_the_last_stands_for_those_that_are_missing():
+    metric = protocol.METRICS["error-rate"]
+    scores, normal = torch.tensor([[1.0, 5.0, 2.0]]), torch.tensor([[9.0, 3.0, 4.0]])
+    x = Examples(ids=("a",), inputs=torch.zeros(1, 2), truth=torch.tensor([0]))
+    seen = Response(output=scores, changed=x, normal=normal, original=x)
+    assert [float(metric.climbed(seen, f"rival-{place}")) for place in (1, 2, 3)] == [1.0, 4.0, 4.0]

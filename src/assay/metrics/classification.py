@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -84,10 +85,23 @@ def input_scale(x: Examples, kind: str) -> PerExample:
     return torch.full((len(x),), x.box[1] - x.box[0], dtype=torch.float64)
 
 
-CLIMBS = {
+def _rival(response: Response, place: int) -> PerExample:
+    """s_k − s_y, k the class in that place among the wrong ones by the unchanged input's scores (the last, if fewer).
+
+    The targeted losses of Croce and Hein (ICML 2020) without their quotient: each pulls another way from the start.
+    """
+    scores, label = _labelled(response)
+    others = response.normal.detach().scatter(1, label[:, None], -torch.inf)
+    target = others.topk(min(place, scores.shape[1] - 1), dim=1).indices[:, -1]
+    return losses.targeted_margin(scores, label, target)
+
+
+RIVALS = 9                  # how many wrong classes have a number to climb of their own
+CLIMBS: dict[str, Callable[[Response], PerExample]] = {
     "margin": lambda r: losses.margin(*_labelled(r)),
     "log-odds": lambda r: losses.log_odds(*_labelled(r)),
     "dlr": lambda r: losses.dlr(*_labelled(r)),
+    **{f"rival-{place}": functools.partial(_rival, place=place) for place in range(1, RIVALS + 1)},
 }
 ERROR_RATE = register(Metric(
     id="error-rate", name="Wrong decisions", unit="share of the inputs", better="lower", least=0.0, greatest=1.0,

@@ -11,8 +11,10 @@ import torch
 from torch import Tensor
 
 from assay.arrays import InputError
+from assay.datasets.labelled import bundled_digits
 from assay.perturbations.protocol import stream
 from assay.records import Stop
+from assay.searches.smallest import nearest
 from assay.searches.smallest.bounded_check import bounded_check
 from assay.searches.smallest.cascade import smallest_change
 from assay.searches.smallest.ddn import ddn
@@ -20,6 +22,7 @@ from assay.searches.smallest.deepfool import deepfool
 from assay.searches.smallest.fmn import fmn
 from assay.searches.smallest.gradients import class_gradients
 from assay.searches.smallest.superdeepfool import superdeepfool
+from assay.systems import catalogue
 
 sys.path.insert(0, str(Path(__file__).parent))
 import exact
@@ -242,3 +245,35 @@ def test_callers_tensors_and_global_randomness_are_left_alone():
     found = cascade(scores, x, scores(x).argmax(1), norm="l2", box=(0.0, 1.0))
     assert torch.equal(x.detach(), before) and x.requires_grad and x.grad is None
     assert torch.equal(torch.random.get_rng_state(), state) and not found.perturbation.requires_grad
+
+
+def flips_lost_in_double_precision(name: str, norm: str) -> int:
+    data = bundled_digits("audited").fetch(range(25, 45))
+    network = catalogue.load("lenet", role="audited").system.module
+    found = SEARCHES[name](network, data.inputs, data.truth, norm=norm, box=(0.0, 1.0))
+    changed = (data.inputs + found.perturbation).double()
+    with torch.no_grad():
+        still = network.double()(changed).argmax(1) == data.truth
+    return int((found.found & still).sum())
+
+
+@pytest.mark.parametrize(("name", "norm"), [("deepfool", "l2"), ("deepfool", "linf"), ("fmn", "linf"), ("cascade", "linf")])
+def test_a_flip_in_single_precision_is_one_in_double_precision(name, norm):
+    assert flips_lost_in_double_precision(name, norm) == 0
+
+
+@pytest.mark.parametrize(("units", "rounding", "taken"), [(2, 8, False), (32, 8, True), (2, 0, True)])
+def test_a_margin_within_rounding_is_no_flip_and_would_be_one_without_the_allowance(monkeypatch, units, rounding, taken):
+    monkeypatch.setattr(nearest, "ROUNDING", rounding)
+    state = nearest.Nearest(lambda v: torch.cat((0 * v, v - 1), 1), torch.zeros(1, 1), torch.tensor([0]), kind="l2")
+    state.look(torch.tensor([0]), torch.tensor([[1 + units * torch.finfo(torch.float32).eps]]))
+    assert bool(state.found[0]) is taken
+
+
+@pytest.mark.parametrize("norm", ["l2", "linf"])
+def test_deepfool_in_a_box_that_holds_most_entries_neither_stalls_nor_leaves_it(norm):
+    scores, x, _, _ = linear(batch=60)
+    x = x.round()                                               # every entry at a side of the box
+    found = deepfool(scores, x, scores(x).argmax(1), norm=norm, box=(0.0, 1.0))
+    changed = x + found.perturbation
+    assert bool(found.found.all()) and float(changed.min()) >= 0 and float(changed.max()) <= 1
