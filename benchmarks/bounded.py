@@ -12,6 +12,7 @@ model (rows forward + backward). One thread, interleaved.
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -159,6 +160,7 @@ def main() -> None:
                 answers = interleaved(case, found, asked, options.rounds)
                 print(f"\n{case.model}, {norm}, {len(case.labels)} rightly decided; share left by radius; {machine()}\n")
                 compare(case, norm, {keys[place]: answer for place, answer in answers.items()})
+                sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -106,7 +106,7 @@ def signs(path: Path, limit: int) -> Case | None:
     """Test images at even distances for the first sign network with weights here; None, with a line, without one."""
     from assay.systems.weights import SHIPPED
 
-    names = [name for name in ("vgg-16", "caffenet", "vgg-f", "vgg-19", "googlenet", "resnet-152")
+    names = [name for name in ("caffenet", "vgg-f", "vgg-16", "vgg-19", "googlenet", "resnet-152")
              if Path(str(SHIPPED / "signs" / f"{name}.safetensors")).is_file()]
     if not names:
         print("SKIPPED sign network: no weights of one in assay/systems/literature/weights/signs")
