@@ -10,19 +10,18 @@ import torch
 from torch import Tensor
 
 from assay.arrays import InputError
-from assay.checks.check import Bench, Check, UnitResult, method
+from assay.checks.check import STOP_FLAGS, Bench, Check, UnitResult, method
 from assay.metrics import protocol as metrics
 from assay.metrics.boundary import boundary_ratio
 from assay.metrics.classification import input_scale, wrong
 from assay.numerics.fawzi import flat_ratio, zeta1, zeta2
 from assay.perturbations.protocol import Examples, stream
-from assay.records import Finding, Flag, Stop
+from assay.records import Finding, Flag
 from assay.searches.boundary import Radius, curvature, doublings_for, random_radius, random_subspace, semi_random_radius
 from assay.searches.smallest.cascade import smallest_change
 from assay.searches.smallest.result import Smallest
 from assay.systems.metered import Metered
 
-OUTCOMES = {Stop.NON_FINITE: "non-finite", Stop.ZERO_GRADIENT: "zero-gradient"}
 SLACK = 0.01                # how much smaller a flip within a subspace counts against the search of all dimensions
 BENT_OVER = 0.25            # share of the smallest flip's size over which curvature is measured: kinks are smaller
 
@@ -138,7 +137,7 @@ def _row(check: Check, system: str, bench: Bench, x: Examples, i: int, k: int | 
     if m > d:
         return replace(empty, extra=extra, notes=f"the inputs have {d} dimensions only")
     if not bool(found.search.found[k]):
-        named = [Flag(id=OUTCOMES[found.search.stop[k]])] if found.search.stop[k] in OUTCOMES else []
+        named = [Flag(id=STOP_FLAGS[found.search.stop[k]])] if found.search.stop[k] in STOP_FLAGS else []
         return replace(empty, extra=extra, flags=(*named, Flag(id="not-reached", detail="no change flips it")))
     ratios = boundary_ratio(found.radii[m][:, k], found.worst[k], m, d)
     seen = ratios[torch.isfinite(ratios)]

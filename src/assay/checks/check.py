@@ -67,6 +67,7 @@ class UnitResult:
     exhibits: Mapping[str, Tensor] = field(default_factory=dict)
 
 
+STOP_FLAGS = {Stop.NON_FINITE: "non-finite", Stop.ZERO_GRADIENT: "zero-gradient"}      # stop reasons that raise a flag
 Method = Callable[[Check, str, Bench, Examples], UnitResult]
 METHODS: dict[str, Method] = {}
 PER_CLASS: set[str] = set()         # methods whose rows are the classes of the data, asked once of all samples together

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from assay.checks.check import Bench, Check, UnitResult, key, method
+from assay.checks.check import STOP_FLAGS, Bench, Check, UnitResult, key, method
 from assay.checks.exhibits import exhibit
 from assay.checks.held_out import Judge, judge, labels, mask_of, sticker_set
 from assay.metrics import protocol as metrics
@@ -20,7 +20,7 @@ from assay.numerics.printability import non_printability
 from assay.perturbations.protocol import Examples, stream
 from assay.perturbations.stickers import Sticker
 from assay.perturbations.viewing import STILL, ViewSampler
-from assay.records import Access, Finding, Flag, Stop
+from assay.records import Access, Finding, Flag
 from assay.searches.expectation import RandomObjective, drawn_back, expectation_ascent, l1_mask
 from assay.searches.random_search import random_search
 from assay.searches.result import Score, SearchResult
@@ -28,7 +28,6 @@ from assay.systems.metered import Metered
 
 FEWEST = 10                 # counted views below which a rate is not judged
 DRAWS = 8                   # views of each image in a step of the search, unless the check says
-STOPS = {Stop.ZERO_GRADIENT: "zero-gradient", Stop.NON_FINITE: "non-finite"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,7 +205,8 @@ def beaten(controls: Tensor, rate: float, views: float) -> bool:
 
 
 def _flags(target: Metered, found: SearchResult, i: int, won: bool, beaten: bool) -> tuple[Flag, ...]:
-    named = [STOPS[found.stop[i]]] if found.stop[i] in STOPS and not won else []     # where all is won nothing can rise
+    stopped = found.stop[i] in STOP_FLAGS and not won           # where all is won nothing can rise
+    named = [STOP_FLAGS[found.stop[i]]] if stopped else []
     named += ["query-only"] if target.access < Access.GRADIENT else []
     return tuple(Flag(id=name) for name in [*named, *(["worst-below-control"] if beaten else [])])
 

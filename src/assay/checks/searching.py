@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from assay.arrays import InputError, per_example
-from assay.checks.check import Check
+from assay.checks.check import STOP_FLAGS, Check
 from assay.metrics.protocol import Metric, Response
 from assay.perturbations.protocol import Examples, PerturbationSet
-from assay.records import Access, Flag, Stop
+from assay.records import Access, Flag
 from assay.searches.auto_pgd import auto_pgd
 from assay.searches.exhaustive import exhaustive
 from assay.searches.gradient_ascent import gradient_ascent
@@ -26,7 +26,6 @@ from assay.systems.metered import Metered
 GRADIENT_SEARCHES = ("gradient", "penalised", "bounded")
 Searched = tuple[SearchResult, list[list[Flag]]]
 LAST, ROSE = 0.25, 0.1          # of the steps; of the whole rise: see `still_rising`
-_RAISED = {Stop.ZERO_GRADIENT: "zero-gradient", Stop.NON_FINITE: "non-finite"}
 
 
 def blind(check: Check, target: Metered) -> bool:
@@ -131,7 +130,7 @@ def _past(goal: float, won: Tensor) -> Callable[[Tensor], Tensor]:
 
 def flagged(found: SearchResult) -> Searched:
     """The result, and for each example the flag that its stop reason raises, if any."""
-    return found, [[Flag(id=_RAISED[stop])] if stop in _RAISED else [] for stop in found.stop]
+    return found, [[Flag(id=STOP_FLAGS[stop])] if stop in STOP_FLAGS else [] for stop in found.stop]
 
 
 def still_rising(found: SearchResult, *, unchanged: Tensor, goal: float, steps: int) -> Searched:

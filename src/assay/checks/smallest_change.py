@@ -11,14 +11,14 @@ from torch import Tensor
 
 from assay.arrays import InputError, per_example
 from assay.checks.asked_again import changed_with_use, remember
-from assay.checks.check import Bench, Check, UnitResult, key, method
+from assay.checks.check import STOP_FLAGS, Bench, Check, UnitResult, key, method
 from assay.checks.exhibits import exhibit
 from assay.metrics import protocol as metrics
 from assay.metrics.classification import confidence, decision, input_scale, wrong
 from assay.numerics.norms import norm
 from assay.perturbations.balls import Ball, InputBall
 from assay.perturbations.protocol import Examples, stream
-from assay.records import Finding, Flag, Stop
+from assay.records import Finding, Flag
 from assay.searches.boundary import radius_along
 from assay.searches.smallest.cascade import smallest_change
 from assay.searches.smallest.result import Smallest
@@ -26,7 +26,6 @@ from assay.systems.metered import Metered
 
 CROSSED = 1e-3              # stored changes go this share beyond the boundary, so that another machine crosses it too
 SHORTEST = 2.0 ** -8        # of the sizes tried along a random direction; they double eleven times, up to 8
-OUTCOMES = {Stop.NON_FINITE: "non-finite", Stop.ZERO_GRADIENT: "zero-gradient"}
 
 
 @method("smallest-change")
@@ -142,6 +141,6 @@ def _row(check: Check, system: str, bench: Bench, x: Examples, i: int, normal: T
 def _flags(found: Smallest, i: int, right: bool) -> tuple[Flag, ...]:
     if not right:
         return ()
-    named: Sequence[str] = [OUTCOMES[found.stop[i]]] if found.stop[i] in OUTCOMES else []
+    named: Sequence[str] = [STOP_FLAGS[found.stop[i]]] if found.stop[i] in STOP_FLAGS else []
     censored = [] if bool(found.found[i]) else [Flag(id="not-reached", detail="no change within the range flips it")]
     return (*(Flag(id=name) for name in named), *censored)

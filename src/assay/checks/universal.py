@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from assay.arrays import InputError, per_example
-from assay.checks.check import Bench, Check, UnitResult, method
+from assay.checks.check import STOP_FLAGS, Bench, Check, UnitResult, method
 from assay.checks.worst_case import Rung, report
 from assay.metrics import protocol as metrics
 from assay.metrics.classification import decision
@@ -26,7 +26,6 @@ from assay.searches.universal.batched import batched, best_of
 from assay.systems.metered import Metered
 
 FIT, ENERGY = 100, 0.9      # samples fitted to; energy of the normals held by the span that random patterns are drawn from
-RAISED = {Stop.NON_FINITE: "non-finite", Stop.ZERO_GRADIENT: "zero-gradient"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,7 +165,7 @@ def _fit(check: Check, target: Metered, bench: Bench, x: Examples, level: float,
     flags = []
     if climb:
         found = batched(target, x.inputs, generator=own, starts=known, **options, **spec)
-        flags = [Flag(id=RAISED[found.stop])] if found.stop in RAISED else []
+        flags = [Flag(id=STOP_FLAGS[found.stop])] if found.stop in STOP_FLAGS else []
         if queries:
             asked = best_of(target, x.inputs, queries, generator=draw, **options)
             if asked.rate > found.rate:
