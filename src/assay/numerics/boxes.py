@@ -10,9 +10,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from assay.arrays import Batch, InputError, MaskPerExample, PerExample, per_example
+from assay.arrays import Batch, InputError, MaskPerExample, PerExample
 from assay.numerics.norms import NORMS
-from assay.numerics.projections import project
+from assay.numerics.projections import project, project_l2_box, project_linf_box
 
 
 def nearest_on_hyperplane(w: Batch, c: PerExample, low: Batch | None = None, high: Batch | None = None, *,
@@ -52,9 +52,14 @@ def _room(side: Tensor, low: Tensor | None, high: Tensor | None, like: Tensor) -
     """How far each entry may move in the direction of `side`."""
     up = torch.full_like(side, torch.inf) if high is None else high.expand(like.shape).flatten(1).double()
     down = torch.full_like(side, torch.inf) if low is None else -low.expand(like.shape).flatten(1).double()
+    _check_origin(up, down)
+    return torch.where(side < 0, down, up)
+
+
+def _check_origin(up: Tensor, down: Tensor) -> None:
+    """Nothing, or `InputError` where the room upwards or downwards is negative."""
     if bool((up < 0).any()) or bool((down < 0).any()):
         raise InputError("the box must contain the origin: low ≤ 0 ≤ high; subtract the centre first")
-    return torch.where(side < 0, down, up)
 
 
 def _fill(a: Tensor, v: Tensor, room: Tensor, goal: Tensor) -> tuple[Tensor, Tensor]:
@@ -85,25 +90,7 @@ def project_onto_ball_in_box(y: Batch, radius: PerExample, low: Batch | None = N
     """
     if low is None and high is None:
         return project(y, radius, kind)
-    if kind == "linf":
-        return _clip(project(y, radius, kind), low, high)
-    flat = y.flatten(1).double()
-    room = _room(flat.sign(), low, high, like=y)
-    length = flat.abs()
-    full = torch.zeros_like(length, dtype=torch.bool)
-    scale = torch.zeros_like(radius, dtype=torch.float64)
-    squared = radius.double().square()
-    while True:
-        left = (squared - torch.where(full, room, 0.0).square().sum(1)).clamp_min(0)
-        free = torch.where(full, 0.0, length).square().sum(1)
-        scale = torch.maximum(scale, (left / free.clamp_min(1e-300)).sqrt().clamp_max(1.0))
-        now = full | (scale[:, None] * length > room)
-        if bool((now == full).all()):
-            break
-        full = now
-    return _clip(y * per_example(scale.to(y.dtype), y), low, high)
-
-
-def _clip(z: Tensor, low: Tensor | None, high: Tensor | None) -> Tensor:
-    z = z if low is None else torch.maximum(z, low)
-    return z if high is None else torch.minimum(z, high)
+    down = torch.full_like(y, -torch.inf) if low is None else low
+    up = torch.full_like(y, torch.inf) if high is None else high
+    _check_origin(up, -down)
+    return (project_l2_box if kind == "l2" else project_linf_box)(y, radius, down, up)
