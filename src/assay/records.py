@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import functools
 import hashlib
 import json
 import math
@@ -288,9 +289,12 @@ def _build(kind: Any, data: Any, where: str) -> Any:
     return _need(kind, data, where)
 
 
+_hints = functools.cache(typing.get_type_hints)
+
+
 def _build_record(kind: Any, data: Any, where: str) -> Any:
     data = _need(dict, data, where)
-    hints = typing.get_type_hints(kind)
+    hints = _hints(kind)
     names = {f.name: f for f in dataclasses.fields(kind)}
     if unknown := sorted(set(data) - set(names), key=str):
         raise ValueError(f"{where}: unknown field {unknown[0]!r}")

@@ -52,9 +52,9 @@ def flat_ratio(m: int, d: int, share: float = 0.5) -> float:
         raise InputError(f"a subspace of {m} dimensions does not fit in {d}; take m ≤ d")
     if m == d:
         return 1.0
-    from scipy.stats import beta  # slow to import
+    from scipy.special import betaincinv  # scipy.stats is slow to import
 
-    return math.sqrt(m / d / float(beta.ppf(1 - share, m / 2, (d - m) / 2)))
+    return math.sqrt(m / d / float(betaincinv(m / 2, (d - m) / 2, 1 - share)))
 
 
 def _check(m: int, probability: float) -> None:
