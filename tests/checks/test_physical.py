@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from assay.checks.check import METHODS, Bench, Check, part, run_check
+from assay.checks.check import METHODS, Bench, Check, run_check
 from assay.checks.held_out import held_out, judge, mask_of, sticker_set
 from assay.checks.physical import replayed
 from assay.metrics import protocol as metrics
@@ -128,7 +128,7 @@ def test_held_out_views_are_none_of_the_searchs():
 def test_results_do_not_depend_on_the_batch():
     x = examples()
     whole = run_check(CHECK, "net", bench(Linear()), x).findings
-    parts = [run_check(CHECK, "net", bench(Linear()), part(x, i, i + 1)).findings[0] for i in range(len(x))]
+    parts = [run_check(CHECK, "net", bench(Linear()), x.only(i)).findings[0] for i in range(len(x))]
     assert [(r.worst, r.average, r.extra) for r in whole] == [(r.worst, r.average, r.extra) for r in parts]
 
 
@@ -143,7 +143,7 @@ def test_a_stored_sticker_gives_its_numbers_again(mask):
         if name not in result.witnesses:
             continue
         i = x.ids.index(row.sample)
-        numbers = replayed(check, row, of, part(x, i, i + 1), result.witnesses[name][None])
+        numbers = replayed(check, row, of, x.only(i), result.witnesses[name][None])
         assert numbers["worst"] == row.worst and numbers["size"] == row.size == 0.25
         assert all(numbers[n] == row.extra[n] for n in numbers if "." in n and n in row.extra)
         if row.origin == row.system:
@@ -151,7 +151,7 @@ def test_a_stored_sticker_gives_its_numbers_again(mask):
     i = x.ids.index(next(iter(result.witnesses)).split("|")[1])
     broken = result.witnesses[f"net|s{i}|0.25"].clone()
     broken[:-1] = 0.0
-    assert replayed(check, result.findings[i], of, part(x, i, i + 1), broken[None])["worst"] != result.findings[i].worst
+    assert replayed(check, result.findings[i], of, x.only(i), broken[None])["worst"] != result.findings[i].worst
 
 
 def test_a_system_without_gradients_is_asked_and_told_so():

@@ -14,8 +14,9 @@ from torch import Tensor
 from assay.arrays import InputError
 from assay.perturbations import corruption_optics as optics
 from assay.perturbations.corruption_weather import height_map
-from assay.perturbations.corruptions import CORRUPTIONS, NAMES, SEVERITIES, Corruptions, corrupt
+from assay.perturbations.corruptions import CORRUPTIONS, NAMES, SEVERITIES, Corruptions, corrupt, suits
 from assay.perturbations.protocol import Examples, PerturbationSet, stream
+from assay.perturbations.union import OfKinds
 from assay.searches.exhaustive import exhaustive
 
 # not pixelate (its grids do not nest); the other kinds are random, or published out of order
@@ -192,7 +193,7 @@ def test_landscapes_are_rougher_when_octaves_decay_less():
 
 
 def test_members_samples_and_sizes():
-    x, within = examples(), Corruptions(kinds=("fog", "contrast"), greatest=3)
+    x, within = examples(), Corruptions(kinds=("fog", "contrast"), severities=(1, 2, 3))
     members = [tuple(p[0].tolist()) for p in within.members(x)]
     assert members == [(NAMES.index(k), s) for k in ("fog", "contrast") for s in (1, 2, 3)]
     assert len(list(Corruptions().members(x))) == 75
@@ -200,10 +201,30 @@ def test_members_samples_and_sizes():
     assert {tuple(p.tolist()) for draw in draws for p in draw} == set(members)
     assert torch.equal(draws[0], within.sample(x, [stream(0, i) for i in range(2)]))
     assert torch.equal(draws[0][1:], within.sample(x, [stream(0, 1)]))
-    sized = Corruptions().sample(x, [stream(0), stream(1)], torch.tensor([0.4, 1.0]))
-    assert Corruptions().size(x, sized).tolist() == pytest.approx([0.4, 1.0])
+    sized = Corruptions().sample(x, [stream(0), stream(1)], torch.tensor([2.0, 5.0]))
+    assert Corruptions().size(x, sized).tolist() == [2.0, 5.0] and Corruptions().count(x) == 75
     assert float(within.size(x, within.zero(x)).max()) == 0 and isinstance(within, PerturbationSet)
-    assert Corruptions().resized(0.4).greatest == 2
+    assert Corruptions().resized(2.0).severities == (2,)
+
+
+def test_each_kind_can_be_drawn_by_its_place_in_the_list():
+    x, within = examples(), Corruptions(kinds=("fog", "contrast"), severities=(4,))
+    drawn = within.sample_of(1, x, [stream(0), stream(1)], torch.tensor([4.0, 4.0]))
+    assert torch.equal(drawn, member("contrast", 4)) and within.kind_of(drawn).tolist() == [1, 1]
+    assert isinstance(within, OfKinds)
+
+
+def test_another_range_is_mapped_onto_the_published_one_and_back():
+    x = examples()
+    wide = replace(x, inputs=x.inputs * 255 - 100, box=(-100.0, 155.0))
+    for name in ("fog", "gaussian noise"):
+        changed = Corruptions().apply(x, member(name, 3)).inputs
+        np.testing.assert_allclose(Corruptions().apply(wide, member(name, 3)).inputs, changed * 255 - 100, atol=1e-3)
+
+
+def test_glass_blur_does_not_suit_small_images():
+    small = replace(examples(), inputs=examples().inputs[:, :, :8, :8])
+    assert not suits("glass blur", small) and suits("glass blur", examples()) and suits("fog", small)
 
 
 def test_the_worst_corruption_of_a_classifier_that_measures_contrast_is_the_strongest_contrast():
@@ -218,8 +239,8 @@ def test_bad_images_kinds_and_severities_are_refused():
         Corruptions().apply(replace(x, inputs=2 * x.inputs), member("fog", 1))
     with pytest.raises(InputError, match="known"):
         Corruptions(kinds=("rain",))
-    with pytest.raises(InputError, match="severity"):
-        Corruptions(greatest=6)
+    with pytest.raises(InputError, match="severities"):
+        Corruptions(severities=(6,))
     with pytest.raises(InputError, match="severity"):
         Corruptions().apply(x, member("fog", 6))
     assert corrupt(x.inputs[0], "fog", 1, stream(0)).dtype == torch.float32

@@ -12,7 +12,7 @@ from assay.perturbations.protocol import Examples, PerturbationSet, stream
 from assay.searches.exhaustive import exhaustive
 from assay.searches.hill_climb import hill_climb
 
-SETS = [Occlusion(side=5), *(AddedDetail(mark=name, area=0.15) for name in MARKS)]
+SETS = [Occlusion(share=5 / 24), *(AddedDetail(mark=name, area=0.15) for name in MARKS)]
 
 
 def examples(batch: int = 2, height: int = 24, width: int = 30) -> Examples:
@@ -26,7 +26,7 @@ def streams(batch: int = 2, seed: int = 0) -> list[torch.Generator]:
 
 
 def test_the_square_hides_its_pixels_and_touches_no_other():
-    x, within = examples(), Occlusion(side=4, grey=0.25)
+    x, within = examples(), Occlusion(share=4 / 24, grey=0.25)
     hidden = within.apply(x, torch.tensor([[3.0, 5.0], [20.0, 26.0]])).inputs
     inside = torch.zeros(2, 1, 24, 30, dtype=torch.bool)
     inside[0, :, 3:7, 5:9] = inside[1, :, 20:24, 26:30] = True
@@ -79,7 +79,7 @@ def test_laws_of_places(within):
     assert torch.equal(draw, within.sample(x, streams())) and torch.equal(draw, within.project(x, draw))
     assert torch.equal(draw[1:], within.sample(examples(batch=1), streams()[1:]))
     members = torch.stack([m[0] for m in within.members(x)])
-    assert len(members) == len(members.unique(dim=0)) == (places.rows + 1) * (places.columns + 1)
+    assert within.count(x) == len(members) == len(members.unique(dim=0)) == (places.rows + 1) * (places.columns + 1)
     assert all(torch.equal(m, within.project(x, m)) for m in within.neighbours(x, draw, 4.0))
     assert isinstance(within, PerturbationSet) and len(within.neighbours(x, draw, 1.0)) == 8
     kept = x.inputs.clone()
@@ -91,7 +91,7 @@ def test_laws_of_places(within):
 
 def test_a_stride_keeps_the_last_row_and_column():
     x = examples(batch=1, height=10, width=8)
-    members = torch.stack([m[0] for m in Occlusion(side=3, stride=3).members(x)])
+    members = torch.stack([m[0] for m in Occlusion(share=3 / 8, stride=3).members(x)])
     assert members[:, 0].unique().tolist() == [0.0, 3.0, 6.0, 7.0] and members[:, 1].unique().tolist() == [0.0, 3.0, 5.0]
 
 
@@ -101,7 +101,7 @@ def one_pixel(images: Tensor) -> Tensor:
 
 
 def test_the_square_is_found_over_the_one_pixel_that_matters():
-    x, within = examples(), Occlusion(side=5, grey=0.0)
+    x, within = examples(), Occlusion(share=5 / 24, grey=0.0)
 
     def harm(p: Tensor) -> Tensor:
         return one_pixel(within.apply(x, p).inputs)
@@ -131,14 +131,21 @@ def test_white_on_white_changes_nothing_and_is_clipped():
     assert float(dark.apply(x, dark.zero(x)).inputs.min()) == 0.5
 
 
+def test_grey_and_contrast_are_shares_of_the_range_of_the_inputs():
+    x = Examples(ids=("a",), inputs=torch.zeros(1, 1, 24, 24), box=(-1.0, 3.0))
+    square, disc = Occlusion(share=0.25, grey=0.25), AddedDetail(contrast=0.5)
+    assert float(square.apply(x, square.zero(x)).inputs[0, 0, 12, 12]) == 0.0
+    assert float(disc.apply(x, disc.zero(x)).inputs.max()) == 2.0
+
+
 def test_resized_keeps_the_sign_and_the_place():
     assert AddedDetail(contrast=-0.5).resized(0.2).contrast == -0.2
-    assert Occlusion(side=4).resized(6.0).side == 6
+    assert Occlusion(share=0.2).resized(0.3).share == 0.3
 
 
-@pytest.mark.parametrize("bad", [lambda: Occlusion(side=0), lambda: Occlusion(grey=2.0), lambda: AddedDetail(mark="logo"),
+@pytest.mark.parametrize("bad", [lambda: Occlusion(share=0.0), lambda: Occlusion(grey=2.0), lambda: AddedDetail(mark="logo"),
                                  lambda: AddedDetail(area=0.0), lambda: AddedDetail(contrast=1.5),
-                                 lambda: Occlusion(side=40).zero(examples()), lambda: mark("text", 40, 40, 0.9, " ")])
+                                 lambda: Occlusion(share=1.1), lambda: mark("text", 40, 40, 0.9, " ")])
 def test_bad_input_is_refused(bad):
     with pytest.raises(InputError):
         bad()

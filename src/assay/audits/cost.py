@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -13,12 +13,13 @@ from assay.audits.plan import Plan
 from assay.audits.session import Session
 from assay.checks.check import Bench, Check
 from assay.checks.universal import FIT
+from assay.perturbations.corruptions import NAMES
+from assay.perturbations.geometric import GRID
 from assay.records import Access
 from assay.searches.hill_climb import DISTANCES
 from assay.systems.metered import Metered
 
 PREFLIGHT = (150, 45)   # of a classifier; other systems are asked a few times only
-GRID_POINTS = 775       # of a set whose every member is tried: the published grid
 VIEWS = 90              # held-out views of a sticker
 
 Cost = tuple[int, int]          # forward, forward + backward
@@ -41,13 +42,19 @@ def _worst_case(check: Check, spec: dict[str, Any], rungs: int) -> Cost:
         runs = rungs * int(spec.get("restarts", 1)) * len(spec.get("climbs", ("margin",)))
         return after + rungs * int(spec.get("query", 0)), runs * int(spec["steps"])
     if kind == "exhaustive":
-        return after + rungs * GRID_POINTS, 0
+        return after + rungs * _members(check.perturbation), 0
     if kind in ("gradient", "penalised"):
         runs = rungs * max(1, int(spec.get("restarts", 1)))
         share = 1 if check.method != "transfer" else 0
         return after + rungs * (int(spec.get("query", 0)) + 1), share * runs * int(spec["steps"])
     draws = int(spec.get("draws", 1)) + (8 * len(spec.get("distances", DISTANCES)) if kind == "places" else 0)
+    draws = max(draws, int(spec.get("whole", 0)))
     return after + rungs * draws, 0
+
+
+def _members(words: Mapping[str, Any]) -> int:
+    """Of a set whose every member is tried."""
+    return len(words.get("names", NAMES)) if words.get("kind") == "corruption" else math.prod(words.get("grid", GRID))
 
 
 def _universal(check: Check, spec: dict[str, Any], rungs: int) -> Cost:

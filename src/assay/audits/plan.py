@@ -12,7 +12,7 @@ from assay.checks.check import PER_CLASS, Check, class_rows
 from assay.checks.universal import fit_positions
 from assay.metrics import protocol as metrics
 from assay.operators.fourier import MaskedFourier
-from assay.perturbations.registry import NEED_TRUTH
+from assay.perturbations.registry import NEED_TRUTH, OF_IMAGES, unfit
 from assay.records import Access
 from assay.systems.protocol import SystemFamily
 
@@ -65,10 +65,18 @@ def make_plan(session: Session) -> Plan:
 
 
 def sample_positions(check: Check, session: Session) -> tuple[int, ...]:
-    """The samples the check is asked of: the first ones, all or as many as its profile says, but none it is fitted on."""
+    """The samples the check is asked of: all or as many as its profile says, but none it is fitted on.
+
+    Of measurements the first ones; of labelled samples, which often come class by class, evenly spaced ones.
+    """
     count = len(session.data.ids)
     fit = frozenset(fit_positions(check, count) if check.method == "universal" else ())
-    return tuple(i for i in range(count) if i not in fit)[: check.samples]
+    free = tuple(i for i in range(count) if i not in fit)
+    if check.samples is None or len(free) <= check.samples:
+        return free
+    if not session.data.record.classes:
+        return free[: check.samples]
+    return tuple(free[k * len(free) // check.samples] for k in range(check.samples))
 
 
 def not_applicable(check: Check, system: Any, session: Session) -> str:
@@ -86,6 +94,8 @@ def not_applicable(check: Check, system: Any, session: Session) -> str:
             return "the data are not Fourier samples"
     if not session.data.record.truth and _needs_truth(check):
         return "the true images are not known"
+    if check.perturbation.get("kind") in OF_IMAGES and (reason := unfit(check.perturbation, session.data.fetch((0,)))):
+        return reason
     if check.method in PER_CLASS and not session.data.record.classes:
         return "it asks about classes, and the data have none"
     if check.method == "transfer" and len(session.data.ids) < 2:

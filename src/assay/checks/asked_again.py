@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from assay.arrays import InputError
-from assay.checks.check import Bench, only
+from assay.checks.check import Bench
 from assay.numerics.norms import norm
 from assay.perturbations.protocol import Examples, stream
 from assay.records import Flag
@@ -23,7 +23,7 @@ def remember(system: str, bench: Bench, x: Examples) -> None:
     """
     new = [i for i, sample in enumerate(x.ids) if ("first", system, sample) not in bench.cache]
     for i in new:
-        bench.cache["first", system, x.ids[i]] = _ask(system, bench, only(x, i))
+        bench.cache["first", system, x.ids[i]] = _ask(system, bench, x.only(i))
 
 
 def changed_with_use(system: str, bench: Bench, x: Examples) -> list[list[Flag]]:
@@ -36,7 +36,7 @@ def changed_with_use(system: str, bench: Bench, x: Examples) -> list[list[Flag]]
         if ("first", system, sample) not in bench.cache:
             raise InputError(f"sample {sample!r}: the system was not asked before the search")
         first = bench.cache["first", system, sample]
-        now, again = _ask(system, bench, only(x, i)), _ask(system, bench, only(x, i))
+        now, again = _ask(system, bench, x.only(i)), _ask(system, bench, x.only(i))
         scale = norm(first).clamp_min(1e-30)
         moved, restless = float((norm(now - first) / scale).amax()), float((norm(again - now) / scale).amax())
         flags.append([Flag(id="changes-with-use", detail=f"relative change {moved:.1e} since the first question")]

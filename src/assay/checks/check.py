@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor
@@ -108,7 +108,7 @@ def run_check(check: Check, system: str, bench: Bench, x: Examples, *, batch: in
     """
     whole = check.method in PER_CLASS
     if batch is not None and len(x) > batch and not whole:
-        parts = [part(x, start, start + batch) for start in range(0, len(x), batch)]
+        parts = [x.part(start, start + batch) for start in range(0, len(x), batch)]
         return _merge([run_check(check, system, bench, some) for some in parts])
     try:
         return METHODS[check.method](check, system, bench, x)
@@ -121,7 +121,7 @@ def run_check(check: Check, system: str, bench: Bench, x: Examples, *, batch: in
         raise                                              # the machine's trouble, not the sample's
     except Exception as error:
         if len(x) > 1 and not whole:
-            return _merge([run_check(check, system, bench, only(x, i)) for i in range(len(x))])
+            return _merge([run_check(check, system, bench, x.only(i)) for i in range(len(x))])
         names = class_rows(bench.classes) if whole else x.ids
         return UnitResult(findings=tuple(_failed(check, system, bench, name, error) for name in names))
 
@@ -142,14 +142,3 @@ def _merge(results: list[UnitResult]) -> UnitResult:
         witnesses |= dict(result.witnesses)
         exhibits |= dict(result.exhibits)
     return UnitResult(findings=tuple(f for r in results for f in r.findings), witnesses=witnesses, exhibits=exhibits)
-
-
-def part(x: Examples, start: int, stop: int) -> Examples:
-    """The examples from `start` up to `stop`."""
-    return replace(x, ids=x.ids[start: stop], inputs=x.inputs[start: stop],
-                   truth=None if x.truth is None else x.truth[start: stop])
-
-
-def only(x: Examples, i: int) -> Examples:
-    """The i-th example alone, as a batch of one."""
-    return part(x, i, i + 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from assay.checks.asked_again import changed_with_use, remember
-from assay.checks.check import Bench, Check, UnitResult, method, only
+from assay.checks.check import Bench, Check, UnitResult, method
 from assay.checks.preflight_classifier import classifier_flags
 from assay.metrics import protocol as metrics
 from assay.metrics.protocol import Response
@@ -26,7 +26,7 @@ def preflight(check: Check, system: str, bench: Bench, x: Examples) -> UnitResul
         remember(system, bench, x)
     with torch.no_grad():
         first, second = target(x.inputs), target(x.inputs)
-        alone = torch.cat([target(only(x, i).inputs) for i in range(len(x))])
+        alone = torch.cat([target(x.only(i).inputs) for i in range(len(x))])
     scale = norm(first).clamp_min(1e-30)
     repeat, batch = norm(second - first) / scale, norm(alone - first) / scale
     values = metric.compute(Response(output=first, changed=x, normal=first, original=x))

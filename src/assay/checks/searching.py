@@ -79,13 +79,22 @@ def _exhaustive(objective: Objective, within: Any, spec: dict[str, Any], common:
     return exhaustive(objective, within.members(common["x"], **spec), x=common["x"])
 
 
+def _places(objective: Objective, within: Any, spec: dict[str, Any], common: Mapping[str, Any],
+            warm: Sequence[Tensor]) -> SearchResult:
+    """Every place where there are at most `whole`, so that the worst is the worst; else random ones and their neighbours."""
+    whole = int(spec.pop("whole", 0))
+    if whole and within.count(common["x"]) <= whole:
+        return exhaustive(objective, within.members(common["x"]), x=common["x"])
+    return hill_climb(objective, within, **common, **spec)
+
+
 Run = Callable[[Objective, Any, dict[str, Any], Mapping[str, Any], Sequence[Tensor]], SearchResult]
 SEARCHES: dict[str, Run] = {
     "gradient": _gradient,
     "bounded": _gradient,               # several runs, in `_bounded`
     "exhaustive": _exhaustive,
     "penalised": lambda objective, within, spec, common, warm: penalised_search(objective, within, **common, **spec),
-    "places": lambda objective, within, spec, common, warm: hill_climb(objective, within, **common, **spec),
+    "places": _places,
     "random": lambda objective, within, spec, common, warm: random_search(objective, within, **common, **spec),
 }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -19,6 +19,7 @@ from assay.metrics.protocol import Metric, Response
 from assay.metrics.stability import GAIN
 from assay.perturbations import registry
 from assay.perturbations.protocol import Examples, PerturbationSet, stream
+from assay.perturbations.union import OfKinds
 from assay.records import Access, Finding, Flag, Stop
 from assay.solvers.result import Iterative
 from assay.systems.metered import Metered
@@ -184,6 +185,8 @@ def rows(check: Check, system: str, bench: Bench, x: Examples, rung: Rung, own: 
         extra = {f"{m}.worst": float(metrics.find(m).compute(own)[i]) for m in check.extra_metrics}
         extra |= {f"{m}.normal": float(v[i]) for m, v in _normal_extras(check, own, x).items()}
         extra |= {f"{m}.average": float(v[:, i].mean()) for m, v in controls.extras.items() if len(v)}
+        if isinstance(rung.within, OfKinds):
+            extra |= _by_kind(rung.within, rung.parameters, draws, i)
         if already is not None and x.truth is not None:
             extra |= {"already-wrong": float(already[i]), "label": float(x.truth[i])}
         found.append(Finding(
@@ -226,8 +229,8 @@ def draw_controls(check: Check, target: Metered, bench: Bench, x: Examples, rung
     harm = torch.full((len(x),), -torch.inf, dtype=torch.float64)
     extras: dict[str, list[Tensor]] = {m: [] for m in check.extra_metrics}
     with torch.no_grad():
-        for _ in range(check.controls):
-            p = rung.within.sample(x, generators, size)
+        for draw in range(check.controls):
+            p = drawn(rung.within, draw, x, generators, size)
             changed = rung.within.apply(x, p)
             response = Response(output=target(changed.inputs), changed=changed, normal=normal, original=x)
             values.append(metric.compute(response))
@@ -242,6 +245,21 @@ def draw_controls(check: Check, target: Metered, bench: Bench, x: Examples, rung
     return Controls(values=torch.stack(values) if values else empty, gains=torch.stack(gains) if gains else empty,
                     extras={m: torch.stack(v) if v else empty for m, v in extras.items()}, worst=worst, harm=harm,
                     size=torch.stack(sizes).mean(0) if sizes else torch.full((len(x),), float("nan")))
+
+
+def drawn(within: PerturbationSet, draw: int, x: Examples, generators: Sequence[torch.Generator],
+          size: Tensor) -> Tensor:
+    """A random member of the size; of a set of kinds, each kind in turn."""
+    if isinstance(within, OfKinds):
+        return within.sample_of(draw % len(within.kinds), x, generators, size)
+    return within.sample(x, generators, size)
+
+
+def _by_kind(within: OfKinds, worst: Tensor, draws: Tensor, i: int) -> dict[str, float]:
+    """Which kind the worst member is of, and the mean over the random members of each kind, by name."""
+    n = len(within.kinds)
+    means = {f"kind.{name}": float(draws[k::n, i].mean()) for k, name in enumerate(within.kinds) if len(draws) > k}
+    return {f"worst-kind.{within.kinds[int(within.kind_of(worst)[i])]}": 1.0, **means}
 
 
 def _adopt_controls(check: Check, target: Metered, bench: Bench, x: Examples, rung: Rung, normal: Tensor) -> None:

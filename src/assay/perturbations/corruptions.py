@@ -22,12 +22,16 @@ PUBLISHED = "numbers published for 32×32 (CIFAR-10-C)"
 
 @dataclass(frozen=True, kw_only=True)
 class Corruption:
-    """One kind: what it does, its setting at severities 1 to 5, and which of its numbers are published."""
+    """One kind: what it does, its setting at severities 1 to 5, and which of its numbers are published.
+
+    On images with a side of fewer than `least` pixels it is another corruption than the published one.
+    """
 
     name: str
     corrupt: optics.Corrupt
     settings: tuple[Any, ...]
     provenance: str
+    least: int = 1
 
     def __post_init__(self) -> None:
         if len(self.settings) != SEVERITIES:
@@ -60,42 +64,52 @@ def _table() -> tuple[Corruption, ...]:
         ("pixelate", optics.pixelate, (.95, .9, .85, .75, .65), PUBLISHED),
         ("jpeg compression", optics.jpeg_compression, (80, 65, 58, 50, 40), PUBLISHED),
     ]
-    return tuple(Corruption(name=n, corrupt=f, settings=s, provenance=p) for n, f, s, p in rows)
+    swaps = {"glass blur": 16}          # it moves whole pixels, which on small images cannot be made smaller
+    return tuple(Corruption(name=n, corrupt=f, settings=s, provenance=p, least=swaps.get(n, 1)) for n, f, s, p in rows)
 
 
 CORRUPTIONS = _table()
 NAMES = tuple(kind.name for kind in CORRUPTIONS)
 
 
+def suits(name: str, x: Examples) -> bool:
+    """Whether the images are large enough for this kind to be what was published."""
+    if name not in NAMES:
+        raise InputError(f"unknown corruption {name!r}; known: {', '.join(NAMES)}")
+    return min(check_images(x.inputs).shape[2:]) >= CORRUPTIONS[NAMES.index(name)].least
+
+
 @dataclass(frozen=True, kw_only=True)
 class Corruptions:
-    """{(kind, severity)}: p (batch, 2) = (index into `NAMES`, severity 0 … greatest); severity 0 is the input itself.
+    """{(kind, severity)}: p (batch, 2) = (index into `NAMES`, severity); severity 0 is the input itself.
 
-    Noise is seeded by `seed`, the example's id, the kind and the severity: the same p gives the same image. Hendrycks and
-    Dietterich, "Benchmarking neural network robustness to common corruptions and perturbations" (ICLR 2019), with the
-    severities of their 32×32 files; `CORRUPTIONS[i].provenance` says which numbers are theirs. For other sizes lengths
-    in pixels grow with the shorter side (ours), so on far smaller images the weakest blurs change little or nothing.
+    Noise is seeded by `seed`, the example's id, the kind and the severity: the same p gives the same image. Inputs with
+    another range than [0, 1] (`Examples.box`) are mapped onto it and back. Hendrycks and Dietterich, "Benchmarking neural
+    network robustness to common corruptions and perturbations" (ICLR 2019), with the severities of their 32×32 files;
+    `CORRUPTIONS[i].provenance` says which numbers are theirs. For other sizes lengths in pixels grow with the shorter side
+    (ours), so on far smaller images the weakest blurs change little or nothing.
     """
 
     kinds: tuple[str, ...] = NAMES
-    greatest: int = SEVERITIES
+    severities: tuple[int, ...] = tuple(range(1, SEVERITIES + 1))
     seed: int = 0
-    unit: str = "severity of 5"
+    unit: str = f"of {SEVERITIES} in severity"
 
     def __post_init__(self) -> None:
         unknown = [kind for kind in self.kinds if kind not in NAMES]
         if unknown or not self.kinds:
             raise InputError(f"kinds: unknown or none {unknown}; known: {', '.join(NAMES)}")
-        if not 0 <= self.greatest <= SEVERITIES:
-            raise InputError(f"greatest severity must be 0 … {SEVERITIES}, got {self.greatest}")
+        if not self.severities or not set(self.severities) <= set(range(1, SEVERITIES + 1)):
+            raise InputError(f"severities: need some of 1 … {SEVERITIES}, got {self.severities}")
 
     def zero(self, x: Examples) -> Tensor:
         return torch.tensor([[float(NAMES.index(self.kinds[0])), 0.0]], dtype=torch.float64).repeat(len(x), 1)
 
     def apply(self, x: Examples, p: Tensor) -> Examples:
-        images = check_images(x.inputs)
-        if bool(((images < 0) | (images > 1)).any()):
-            raise InputError("inputs: corruptions are defined for images in [0, 1]; put the normalisation into the system")
+        images, (least, greatest) = check_images(x.inputs), x.box or (0.0, 1.0)
+        if bool(((images < least) | (images > greatest)).any()):
+            raise InputError(f"inputs: corruptions are defined for images in a range, here {least:g} … {greatest:g}; put "
+                             "the normalisation into the system")
         corrupted = images.detach().clone()
         for i, (kind, severity) in enumerate(p.round().long().tolist()):
             if not (0 <= kind < len(NAMES) and 0 <= severity <= SEVERITIES):
@@ -103,30 +117,43 @@ class Corruptions:
                                  f"{kind} and {severity}")
             if severity:
                 g = stream("corruption", self.seed, x.ids[i], NAMES[kind], severity)
-                corrupted[i] = corrupt(images[i], NAMES[kind], severity, g)
+                unit = (images[i] - least) / (greatest - least)
+                corrupted[i] = least + (greatest - least) * corrupt(unit, NAMES[kind], severity, g)
         return x.changed(inputs=corrupted, truth=x.truth)
 
+    def kind_of(self, p: Tensor) -> Tensor:
+        return torch.tensor([self.kinds.index(NAMES[kind]) for kind in p[:, 0].round().long().tolist()])
+
     def sample(self, x: Examples, generators: Sequence[torch.Generator], size: PerExample | None = None) -> Tensor:
-        """A kind and a severity from 1 to the greatest, each equally likely; with a size, of that severity."""
-        draws = []
-        for i, g in enumerate(generators):
-            kind = NAMES.index(self.kinds[int(torch.randint(len(self.kinds), (), generator=g))])
-            drawn = 1 + int(torch.randint(max(1, self.greatest), (), generator=g))
-            wanted = min(drawn, self.greatest) if size is None else round(float(size[i]) * SEVERITIES)
-            draws.append([float(kind), float(wanted)])
-        return torch.tensor(draws, dtype=torch.float64)
+        """A kind and a severity, each equally likely; with a size, of that severity."""
+        kinds = [int(torch.randint(len(self.kinds), (), generator=g)) for g in generators]
+        return torch.cat([self._drawn(kind, g, None if size is None else float(size[i]))
+                          for i, (kind, g) in enumerate(zip(kinds, generators, strict=True))])
+
+    def sample_of(self, kind: int, x: Examples, generators: Sequence[torch.Generator],
+                  size: PerExample | None = None) -> Tensor:
+        return torch.cat([self._drawn(kind, g, None if size is None else float(size[i]))
+                          for i, g in enumerate(generators)])
+
+    def _drawn(self, kind: int, g: torch.Generator, size: float | None) -> Tensor:
+        drawn = self.severities[int(torch.randint(len(self.severities), (), generator=g))]
+        severity = float(drawn) if size is None else float(round(size))
+        return torch.tensor([[float(NAMES.index(self.kinds[kind])), severity]], dtype=torch.float64)
 
     def size(self, x: Examples, p: Tensor) -> PerExample:
-        return p[:, 1].double() / SEVERITIES
+        return p[:, 1].double()
+
+    def count(self, x: Examples) -> int:
+        return len(self.kinds) * len(self.severities)
 
     def members(self, x: Examples) -> Iterator[Tensor]:
-        """Every kind at severities 1 to the greatest, (batch, 2) each."""
+        """Every kind at every severity, (batch, 2) each."""
         for kind in self.kinds:
-            for severity in range(1, self.greatest + 1):
+            for severity in self.severities:
                 yield torch.tensor([[float(NAMES.index(kind)), float(severity)]], dtype=torch.float64).expand(len(x), -1)
 
     def resized(self, radius: float) -> Corruptions:
-        return replace(self, greatest=round(radius * SEVERITIES))
+        return replace(self, severities=(round(radius),))
 
 
 def corrupt(image: Tensor, name: str, severity: int, generator: torch.Generator) -> Tensor:

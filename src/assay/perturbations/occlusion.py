@@ -7,6 +7,7 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from assay.arrays import InputError, PerExample
 from assay.perturbations.geometric import check_images
-from assay.perturbations.protocol import Examples
+from assay.perturbations.protocol import Examples, PerturbationSet
 
 MARKS = ("marker", "ruler", "text", "border", "hair")
 
@@ -37,46 +38,46 @@ class Places:
         return torch.tensor([[float(torch.randint(n + 1, (), generator=g)) for n in (self.rows, self.columns)]
                              for g in generators], dtype=torch.float64)
 
+    def count(self, stride: int) -> int:
+        """Members of the lattice."""
+        return math.prod(len(axis) for axis in self._axes(stride))
+
     def lattice(self, batch: int, stride: int) -> Iterator[Tensor]:
         """Every `stride`-th row and column, and the last of each."""
-        axes = [sorted({*range(0, n + 1, stride), n}) for n in (self.rows, self.columns)]
-        for place in itertools.product(*axes):
+        for place in itertools.product(*self._axes(stride)):
             yield torch.tensor(place, dtype=torch.float64).expand(batch, -1)
+
+    def _axes(self, stride: int) -> list[list[int]]:
+        return [sorted({*range(0, n + 1, stride), n}) for n in (self.rows, self.columns)]
 
     def around(self, p: Tensor, distance: float) -> list[Tensor]:
         moves = [(dr * distance, dc * distance) for dr in (-1, 0, 1) for dc in (-1, 0, 1) if dr or dc]
         return [self.nearest(p + torch.tensor(move, dtype=p.dtype)) for move in moves]
 
 
+class Placed(PerturbationSet, Protocol):
+    """A finite set whose members differ by their place alone, (batch, 2), so that each can be tried."""
+
+    def count(self, x: Examples) -> int: ...
+
+    def members(self, x: Examples) -> Iterator[Tensor]: ...
+
+    def project(self, x: Examples, p: Tensor) -> Tensor: ...
+
+    def neighbours(self, x: Examples, p: Tensor, distance: float) -> list[Tensor]: ...
+
+
 @dataclass(frozen=True, kw_only=True)
-class Occlusion:
-    """A square of one grey level in front of the image, at a place p = (row, column) of its top left corner, (batch, 2).
+class _AtAPlace:
+    """What sets of places have in common; `places` says where their window fits."""
 
-    Zeiler and Fergus, "Visualizing and understanding convolutional networks" (ECCV 2014), section 4.2: the sliding grey
-    square. `size` is the side in pixels, one and the same for all members. There is no neutral member.
-    """
-
-    side: int = 8
-    grey: float = 0.5
     stride: int = 1
-    unit: str = "pixels, side of the square"
-
-    def __post_init__(self) -> None:
-        if self.side < 1 or self.stride < 1 or not 0 <= self.grey <= 1:
-            raise InputError("need side ≥ 1, stride ≥ 1 and grey in [0, 1], got "
-                             f"{self.side}, {self.stride}, {self.grey}")
 
     def places(self, x: Examples) -> Places:
-        return _places(x, self.side, self.side)
+        raise NotImplementedError
 
     def zero(self, x: Examples) -> Tensor:
         return self.places(x).middle(len(x))
-
-    def apply(self, x: Examples, p: Tensor) -> Examples:
-        hidden = x.inputs.clone()
-        for i, (row, column) in enumerate(self.project(x, p).long().tolist()):
-            hidden[i, :, row:row + self.side, column:column + self.side] = self.grey
-        return x.changed(inputs=hidden, truth=x.truth)
 
     def project(self, x: Examples, p: Tensor) -> Tensor:
         return self.places(x).nearest(p)
@@ -84,8 +85,8 @@ class Occlusion:
     def sample(self, x: Examples, generators: Sequence[torch.Generator], size: PerExample | None = None) -> Tensor:
         return self.places(x).draw(generators)
 
-    def size(self, x: Examples, p: Tensor) -> PerExample:
-        return torch.full((len(x),), float(self.side), dtype=torch.float64)
+    def count(self, x: Examples) -> int:
+        return self.places(x).count(self.stride)
 
     def members(self, x: Examples) -> Iterator[Tensor]:
         return self.places(x).lattice(len(x), self.stride)
@@ -93,24 +94,59 @@ class Occlusion:
     def neighbours(self, x: Examples, p: Tensor, distance: float) -> list[Tensor]:
         return self.places(x).around(p, distance)
 
+
+@dataclass(frozen=True, kw_only=True)
+class Occlusion(_AtAPlace):
+    """A square of one grey level in front of the image, at a place p = (row, column) of its top left corner, (batch, 2).
+
+    Its side is the `share` of the image's shorter side, to the nearest pixel and at least one; `grey` is a share of the
+    range of the inputs. Zeiler and Fergus, "Visualizing and understanding convolutional networks" (ECCV 2014), section
+    4.2: the sliding grey square. `size` is the share, one and the same for all members. There is no neutral member.
+    """
+
+    share: float = 0.25
+    grey: float = 0.5
+    unit: str = "share of the shorter side"
+
+    def __post_init__(self) -> None:
+        if not 0 < self.share <= 1 or self.stride < 1 or not 0 <= self.grey <= 1:
+            raise InputError("need share in (0, 1], stride ≥ 1 and grey in [0, 1], got "
+                             f"{self.share}, {self.stride}, {self.grey}")
+
+    def side(self, x: Examples) -> int:
+        """Of the square, in pixels."""
+        return max(1, round(self.share * min(check_images(x.inputs).shape[2:])))
+
+    def places(self, x: Examples) -> Places:
+        return _places(x, self.side(x), self.side(x))
+
+    def apply(self, x: Examples, p: Tensor) -> Examples:
+        hidden, side, (least, greatest) = x.inputs.clone(), self.side(x), x.box or (0.0, 1.0)
+        for i, (row, column) in enumerate(self.project(x, p).long().tolist()):
+            hidden[i, :, row:row + side, column:column + side] = least + (greatest - least) * self.grey
+        return x.changed(inputs=hidden, truth=x.truth)
+
+    def size(self, x: Examples, p: Tensor) -> PerExample:
+        return torch.full((len(x),), self.share, dtype=torch.float64)
+
     def resized(self, radius: float) -> Occlusion:
-        return replace(self, side=round(radius))
+        return replace(self, share=radius)
 
 
 @dataclass(frozen=True, kw_only=True)
-class AddedDetail:
-    """clip(x + contrast · m) to [0, 1] at a place p = (row, column) of the mark's top left corner, (batch, 2).
+class AddedDetail(_AtAPlace):
+    """clip(x + contrast · m) to the range at a place p = (row, column) of the mark's top left corner, (batch, 2).
 
     m in [0, 1] is a picture of a "marker" (a disc), a "ruler", a "text" tag, a "border" or a "hair" (a thin curve), the
     largest that touches at most the share `area` of the pixels: a change of content-preserving kind, bounded by its area
-    and contrast and not by a norm. A negative contrast darkens. `size` is |contrast|, one and the same for all members.
+    and contrast (a share of the range) and not by a norm. A negative contrast darkens. `size` is |contrast|, one and the
+    same for all members.
     """
 
     mark: str = "marker"
     area: float = 0.05
     contrast: float = 0.5
     words: str = "L 3"
-    stride: int = 1
     unit: str = "contrast, share of full scale"
 
     def __post_init__(self) -> None:
@@ -125,33 +161,27 @@ class AddedDetail:
         height, width = check_images(x.inputs).shape[2:]
         return mark(self.mark, height, width, self.area, self.words)
 
+    def fits(self, x: Examples) -> bool:
+        """Whether even the smallest picture of the mark touches no more than its area."""
+        try:
+            self.picture(x)
+        except InputError:
+            return False
+        return True
+
     def places(self, x: Examples) -> Places:
         return _places(x, *self.picture(x).shape)
 
-    def zero(self, x: Examples) -> Tensor:
-        return self.places(x).middle(len(x))
-
     def apply(self, x: Examples, p: Tensor) -> Examples:
-        added, m = x.inputs.clone(), self.picture(x).to(x.inputs.dtype)
+        added, m, (least, greatest) = x.inputs.clone(), self.picture(x).to(x.inputs.dtype), x.box or (0.0, 1.0)
+        step = (greatest - least) * self.contrast
         for i, (row, column) in enumerate(self.project(x, p).long().tolist()):
             window = added[i, :, row:row + m.shape[0], column:column + m.shape[1]]
-            window.copy_(torch.where(m > 0, (window + self.contrast * m).clamp(0, 1), window))
+            window.copy_(torch.where(m > 0, (window + step * m).clamp(least, greatest), window))
         return x.changed(inputs=added, truth=x.truth)
-
-    def project(self, x: Examples, p: Tensor) -> Tensor:
-        return self.places(x).nearest(p)
-
-    def sample(self, x: Examples, generators: Sequence[torch.Generator], size: PerExample | None = None) -> Tensor:
-        return self.places(x).draw(generators)
 
     def size(self, x: Examples, p: Tensor) -> PerExample:
         return torch.full((len(x),), abs(self.contrast), dtype=torch.float64)
-
-    def members(self, x: Examples) -> Iterator[Tensor]:
-        return self.places(x).lattice(len(x), self.stride)
-
-    def neighbours(self, x: Examples, p: Tensor, distance: float) -> list[Tensor]:
-        return self.places(x).around(p, distance)
 
     def resized(self, radius: float) -> AddedDetail:
         return replace(self, contrast=math.copysign(radius, self.contrast))

@@ -40,6 +40,15 @@ class Examples:
     def changed(self, *, inputs: Tensor, truth: Tensor | None, operator: LinearOperator | None = None) -> Examples:
         return replace(self, inputs=inputs, truth=truth, operator=operator or self.operator)
 
+    def part(self, start: int, stop: int) -> Examples:
+        """The examples from `start` up to `stop`."""
+        return replace(self, ids=self.ids[start: stop], inputs=self.inputs[start: stop],
+                       truth=None if self.truth is None else self.truth[start: stop])
+
+    def only(self, i: int) -> Examples:
+        """The i-th example alone, as a batch of one."""
+        return self.part(i, i + 1)
+
     def to(self, *, double: bool) -> Examples:
         """The same examples in double (or single) precision."""
         def cast(x: Tensor) -> Tensor:

@@ -7,9 +7,12 @@ from typing import Any
 
 from assay.arrays import InputError
 from assay.perturbations.balls import Ball, InputBall, Through
+from assay.perturbations.corruptions import NAMES, Corruptions, suits
 from assay.perturbations.details import Details
 from assay.perturbations.geometric import Affine
+from assay.perturbations.occlusion import MARKS, AddedDetail, Occlusion
 from assay.perturbations.protocol import Examples, PerturbationSet
+from assay.perturbations.union import OneOf
 
 Builder = Callable[[Mapping[str, Any], float, Examples], PerturbationSet]
 
@@ -19,11 +22,29 @@ def _inputs(spec: Mapping[str, Any], level: float, x: Examples) -> PerturbationS
 
 
 def _affine(spec: Mapping[str, Any], level: float, x: Examples) -> PerturbationSet:
-    """`shift` is the greatest translation as a share of the image's width, `rotation` in degrees: no size is assumed."""
-    options = {k: v for k, v in spec.items() if k not in ("kind", "shift")}
+    """`shift` is the greatest translation as a share of the image's width, `pixels` in pixels, `rotation` in degrees."""
+    options = {k: v for k, v in spec.items() if k not in ("kind", "shift", "pixels", "least")}
     if "grid" in options:
         options["grid"] = tuple(options["grid"])
-    return Affine(share=level, translation=float(spec.get("shift", 0.1)) * x.inputs.shape[-1], **options)
+    furthest = float(spec["pixels"]) if "pixels" in spec else float(spec.get("shift", 0.1)) * x.inputs.shape[-1]
+    return Affine(share=level, translation=furthest, **options)
+
+
+def _corruption(spec: Mapping[str, Any], level: float, x: Examples) -> PerturbationSet:
+    """Every kind of `names` (all fifteen if there are none) that suits the images, at the severity that the level is."""
+    kinds = tuple(name for name in spec.get("names", NAMES) if suits(name, x))
+    return Corruptions(kinds=kinds, severities=(round(level),))
+
+
+def _occlusion(spec: Mapping[str, Any], level: float, x: Examples) -> PerturbationSet:
+    return Occlusion(share=level, **{k: v for k, v in spec.items() if k != "kind"})
+
+
+def _added(spec: Mapping[str, Any], level: float, x: Examples) -> PerturbationSet:
+    """Any of the marks in the list `names` that fits on the images; the level is the contrast."""
+    options = {k: v for k, v in spec.items() if k not in ("kind", "names")}
+    marks = {name: AddedDetail(mark=name, contrast=level, **options) for name in spec.get("names", MARKS)}
+    return OneOf(sets={name: mark for name, mark in marks.items() if mark.fits(x)})
 
 
 def _through(spec: Mapping[str, Any], level: float, x: Examples) -> PerturbationSet:
@@ -43,8 +64,30 @@ def _operator(x: Examples) -> Any:
 
 
 NESTED = (Affine, InputBall, Through)     # sets whose smaller members lie in the larger
+OF_IMAGES = frozenset({"added-detail", "affine", "corruption", "occlusion"})
 NEED_TRUTH = frozenset({"through", "details"})      # changes of the true image
-SETS: dict[str, Builder] = {"affine": _affine, "inputs": _inputs, "through": _through, "details": _details}
+SETS: dict[str, Builder] = {"added-detail": _added, "affine": _affine, "corruption": _corruption, "details": _details,
+                            "inputs": _inputs, "occlusion": _occlusion, "through": _through}
+
+
+def unfit(spec: Mapping[str, Any], x: Examples) -> str:
+    """Why no set can be made from the words for inputs like these, or "".
+
+    `least` in the words is the least number of pixels that the shorter side must have: one pixel means something else where
+    eight make an image.
+    """
+    if spec.get("kind") not in OF_IMAGES:
+        return ""
+    if x.inputs.ndim != 4:
+        return f"it changes images, and the inputs have the shape {tuple(x.inputs.shape[1:])}"
+    side = min(x.inputs.shape[2:])
+    if side < int(spec.get("least", 1)):
+        return f"it is meant for images of at least {spec['least']} pixels a side, and these have {side}"
+    if spec["kind"] == "added-detail":
+        area = float(spec.get("area", AddedDetail.area))
+        if not any(AddedDetail(mark=name, area=area).fits(x) for name in spec.get("names", MARKS)):
+            return f"no mark on at most {area:.0%} of an image of {side} pixels can be drawn"
+    return ""
 
 
 def build(spec: Mapping[str, Any], level: float, x: Examples) -> PerturbationSet:

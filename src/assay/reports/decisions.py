@@ -17,7 +17,8 @@ Pictures = tuple[tuple[str, str, tuple[str, ...], str], ...]       # title, data
 
 
 def decision_pictures(row: Finding, rows: Sequence[Finding], systems: Sequence[str], classes: Sequence[str],
-                      original: NDArray[Any] | None, changed: NDArray[Any] | None) -> tuple[Pictures, str]:
+                      original: NDArray[Any] | None, changed: NDArray[Any] | None, *,
+                      kind: str = "") -> tuple[Pictures, str]:
     """Pictures of one witness with what each system decided on both, and the note on how they are drawn."""
     if original is None:
         return (), ""
@@ -28,7 +29,8 @@ def decision_pictures(row: Finding, rows: Sequence[Finding], systems: Sequence[s
     found = [("Original", data_uri(original, low=0.0, high=high), before)]
     if changed is not None:
         after = tuple(filter(None, (_decided(_under(rows, row, s), "worst", s, classes) for s in systems)))
-        found.append(("Original + change", data_uri(changed, low=0.0, high=high), (_size(row), *after)))
+        what = (kind, _size(row)) if kind else (_size(row),)
+        found.append(("Original + change", data_uri(changed, low=0.0, high=high), (*what, *after)))
     note = f"One grey window: 0 to {significant(high, 3)}."
     if changed is not None and changed.shape == original.shape:
         change = changed - original

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from html import escape
 
 WIDTH, HEIGHT = 640, 340
-LEFT, RIGHT, TOP, BOTTOM = 62, 16, 14, 46
+LEFT, RIGHT, TOP, BOTTOM = 62, 24, 14, 46
 
 # Series differ in dash and marker as well as in colour, so that a monochrome print can be read.
 STYLES = ("worst", "average", "own", "transfer")

@@ -17,6 +17,7 @@ from assay.reports.bars import bar_range, bars
 from assay.reports.comparison import Comparison, Folder, compare, is_complete
 from assay.reports.curves import ladder_charts
 from assay.reports.headline import headline, noun
+from assay.reports.kinds import Table, kinds_table
 from assay.reports.panels import BUDGET, galleries
 from assay.reports.wording import FLAGS, amount, plain_change, printable, significant, span
 from assay.store import StoreError, write_aside
@@ -53,7 +54,8 @@ def render(folder: Folder, verdicts: Sequence[Verdict], *, budget: int = BUDGET)
     return template.render(
         style=Markup(_text("report.css")), header=folder.header, profile=profile, top=top, complete=is_complete(folder),
         done=folder.done, skipped=folder.skipped, rows=rows, bars=bars(top.on, findings) if top.on else [],
-        charts=_charts(rows, findings), galleries=shown, refused=refused, flags=_flags(verdicts, findings),
+        charts=_charts(rows, findings), kinds=_kinds(rows, findings),
+        galleries=shown, refused=refused, flags=_flags(verdicts, findings),
         stops=_stops(findings), manifest=_manifest(folder), noun=noun(profile),
         counted=noun(profile, top.on.check if top.on else None), change=plain_change,
         labelled=profile.get("task") == "classification", others=[v for v in verdicts if v.role == "established"],
@@ -76,6 +78,12 @@ def _charts(rows: Sequence[Comparison], findings: Sequence[Finding]) -> list[dic
         if charts:
             found.append({"row": row, "charts": [_drawn(chart) for chart in charts]})
     return found
+
+
+def _kinds(rows: Sequence[Comparison], findings: Sequence[Finding]) -> list[Table | None]:
+    """For each row the table of its kinds of change, where there are several."""
+    return [kinds_table(row.check, findings, [row.audited.system, *([row.established.system] if row.established else [])],
+                        row.audited.level) for row in rows]
 
 
 def _drawn(chart: figures.Chart) -> dict[str, Any]:

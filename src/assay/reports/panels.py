@@ -13,6 +13,7 @@ from assay.records import Finding
 from assay.reports.comparison import Folder, compare, metric_name, metric_unit, same_level
 from assay.reports.decisions import decision_pictures, nonsense_pictures
 from assay.reports.headline import space_of
+from assay.reports.kinds import kind_of
 from assay.reports.pictures import data_uri
 from assay.reports.wording import MISSING, amount, significant
 
@@ -187,7 +188,7 @@ def _strip(view: _View, row: Finding, title: str) -> Strip:
     systems = [s for s in (view.audited, view.established) if s is not None]
     if view.labelled:
         drawn, note = decision_pictures(row, view.rows, systems, view.classes, _panel(view, row, "original"),
-                                        _panel(view, row, "changed"))
+                                        _panel(view, row, "changed"), kind=kind_of(row))
         panels = tuple(Panel(title=name, uri=uri, lines=lines, alt=alt) for name, uri, lines, alt in drawn)
         return Strip(title=title, panels=panels, differences=(), note=note, difference_note="")
     pictures: list[tuple[str, NDArray[Any] | None, tuple[str, ...]]] = [
