@@ -12,6 +12,7 @@ import torch
 from assay.audits.plan import Plan
 from assay.audits.session import Session
 from assay.checks.check import Bench, Check
+from assay.checks.manitest import STEPS
 from assay.checks.universal import FIT
 from assay.perturbations.corruptions import NAMES
 from assay.perturbations.geometric import GRID
@@ -79,6 +80,7 @@ _BY_METHOD: dict[str, Callable[[Check, dict[str, Any], int], Cost]] = {
     "boundary": lambda check, spec, rungs: (150 + 30 * check.controls * (rungs + 1), 60 + 40 * check.controls * (rungs - 1)),
     "fooling": lambda check, spec, rungs: (1, 0),      # the rest is for all samples together: `shared_evaluations`
     "local-gain": lambda check, spec, rungs: (2 * check.controls + 1, 2 * int(spec.get("iterations", 15)) + 2),
+    "manitest": lambda check, spec, rungs: (2 * _members(check.perturbation) + STEPS * check.controls, 0),
     "physical": _physical,
     "preflight": lambda check, spec, rungs: PREFLIGHT if check.metric == "error-rate" else (3, 1),
     "sampling": lambda check, spec, rungs: (rungs * (1 + check.controls) + 1, 0),

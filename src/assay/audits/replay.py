@@ -13,7 +13,7 @@ from torch import Tensor
 from assay.audits.plan import sample_positions
 from assay.audits.prepare import session_from
 from assay.audits.session import Session
-from assay.checks import fooling, physical
+from assay.checks import fooling, manitest, physical
 from assay.checks.check import PER_CLASS, Bench, Check
 from assay.checks.smallest_change import random_radii
 from assay.checks.universal import laid_on
@@ -31,7 +31,8 @@ from assay.verdicts import harm
 from assay.verification import Say
 
 TOLERANCE = 2e-3            # declared: float32, other thread counts and other processors move the last digits
-OF_THEIR_OWN = {"fooling": fooling.replayed, "physical": physical.replayed}      # what is not one change of one input
+OF_THEIR_OWN = {"fooling": fooling.replayed, "manitest": manitest.replayed, "physical": physical.replayed}
+                                # what is not one change of one input
 PER_HEADLINE = 4            # rows replayed of the headline check, for each system; of the others one
 
 

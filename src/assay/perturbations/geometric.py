@@ -108,6 +108,12 @@ class Affine:
         limits = [self.rotation, self.translation, self.translation] + [self.scale] * (self.scale > 0)
         return torch.tensor(limits, dtype=torch.float64)
 
+    @property
+    def axes(self) -> list[list[float]]:
+        """The values of each parameter on the grid; 0 alone where it cannot move."""
+        counts = self.grid if len(self.grid) == len(self.limits) else (*self.grid, SCALES)
+        return [_axis(float(bound), count) for bound, count in zip(self.share * self.limits, counts, strict=True)]
+
     def zero(self, x: Examples) -> Tensor:
         return torch.zeros(len(x), len(self.limits), dtype=torch.float64)
 
@@ -140,9 +146,7 @@ class Affine:
 
     def members(self, x: Examples) -> Iterator[Tensor]:
         """The points of the grid, (batch, k) each: every angle, and at every angle every shift."""
-        counts = self.grid if len(self.grid) == len(self.limits) else (*self.grid, SCALES)
-        axes = [_axis(float(bound), count) for bound, count in zip(self.share * self.limits, counts, strict=True)]
-        for point in itertools.product(*axes):
+        for point in itertools.product(*self.axes):
             yield torch.tensor(point, dtype=torch.float64).expand(len(x), -1)
 
     def neighbours(self, x: Examples, p: Tensor, distance: float) -> list[Tensor]:

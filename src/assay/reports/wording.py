@@ -28,6 +28,7 @@ METRICS = {
     "flip-distance-l2": ("Smallest change that flips the decision", "share of the input's norm"),
     "flip-distance-linf": ("Smallest change that flips the decision", "share of the range of grey levels"),
     "boundary-ratio": ("Distance to the boundary by chance, over that to a flat one", "×"),
+    "manitest": ("Distance along the orbit to another decision", "share of the image's norm"),
     "fooling-confidence": ("Confidence in a class", "share"),
     "held-out-success": ("Success on views held out", "share of the views"),
     "lipschitz-ceiling": ("The same for a system that shows the detail in full", "output per input change"),
