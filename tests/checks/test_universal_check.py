@@ -21,8 +21,9 @@ from assay.audits.recipe import Recipe
 from assay.audits.replay import TOLERANCE, replays
 from assay.audits.run import run_audit
 from assay.audits.session import Session
+from assay.checks.asked_once import fit_positions
 from assay.checks.check import Bench, Check
-from assay.checks.universal import fit_positions, fitted, laid_on, universal
+from assay.checks.universal import fitted, laid_on, universal
 from assay.numerics.norms import norm
 from assay.perturbations import registry
 from assay.perturbations.protocol import Examples

@@ -11,9 +11,10 @@ import torch
 
 from assay.audits.plan import Plan
 from assay.audits.session import Session
+from assay.checks.asked_once import FIT
 from assay.checks.check import Bench, Check
 from assay.checks.manitest import STEPS
-from assay.checks.universal import FIT
+from assay.checks.patch import BATCH, PLACES
 from assay.perturbations.corruptions import NAMES
 from assay.perturbations.geometric import GRID
 from assay.records import Access
@@ -65,6 +66,11 @@ def _universal(check: Check, spec: dict[str, Any], rungs: int) -> Cost:
     return 2 * rungs * (1 + check.controls) + math.ceil(share * looked), math.ceil(share * climbed)
 
 
+def _patch(check: Check, spec: dict[str, Any], rungs: int) -> Cost:
+    fitted = rungs * BATCH * int(spec["steps"]) / (check.samples or FIT)
+    return rungs * 2 * (1 + check.controls) * int(check.perturbation.get("places", PLACES)), math.ceil(fitted)
+
+
 def _smallest_change(check: Check, spec: dict[str, Any], rungs: int) -> Cost:
     runs = int(spec.get("refine_steps", 40)) + 2 * int(spec.get("check_steps", 20)) + 40
     return runs + 21 * check.controls, runs
@@ -81,6 +87,7 @@ _BY_METHOD: dict[str, Callable[[Check, dict[str, Any], int], Cost]] = {
     "fooling": lambda check, spec, rungs: (1, 0),      # the rest is for all samples together: `shared_evaluations`
     "local-gain": lambda check, spec, rungs: (2 * check.controls + 1, 2 * int(spec.get("iterations", 15)) + 2),
     "manitest": lambda check, spec, rungs: (2 * _members(check.perturbation) + STEPS * check.controls, 0),
+    "patch": _patch,
     "physical": _physical,
     "preflight": lambda check, spec, rungs: PREFLIGHT if check.metric == "error-rate" else (3, 1),
     "sampling": lambda check, spec, rungs: (rungs * (1 + check.controls) + 1, 0),

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from assay.audits.session import Session
+from assay.checks.asked_once import FITTED, fit_positions
 from assay.checks.catalogue import METHODS
 from assay.checks.check import PER_CLASS, Check, class_rows
-from assay.checks.universal import fit_positions
 from assay.metrics import protocol as metrics
 from assay.operators.fourier import MaskedFourier
 from assay.perturbations.registry import NEED_TRUTH, OF_IMAGES, unfit
@@ -70,7 +70,7 @@ def sample_positions(check: Check, session: Session) -> tuple[int, ...]:
     Of measurements the first ones; of labelled samples, which often come class by class, evenly spaced ones.
     """
     count = len(session.data.ids)
-    fit = frozenset(fit_positions(check, count) if check.method == "universal" else ())
+    fit = frozenset(fit_positions(check, count) if check.method in FITTED else ())
     free = tuple(i for i in range(count) if i not in fit)
     if check.samples is None or len(free) <= check.samples:
         return free
@@ -100,7 +100,7 @@ def not_applicable(check: Check, system: Any, session: Session) -> str:
         return "it asks about classes, and the data have none"
     if check.method == "transfer" and len(session.data.ids) < 2:
         return "one sample only: there is no other image to transfer to"
-    if check.method == "universal" and len(session.data.ids) < 2:
+    if check.method in FITTED and len(session.data.ids) < 2:
         return "one sample only: there is none to fit the change on and another to lay it on"
     return ""
 

@@ -13,7 +13,8 @@ from torch import Tensor
 from assay.audits.plan import sample_positions
 from assay.audits.prepare import session_from
 from assay.audits.session import Session
-from assay.checks import fooling, manitest, physical
+from assay.checks import fooling, manitest, patch, physical
+from assay.checks.asked_once import FITTED
 from assay.checks.check import PER_CLASS, Bench, Check
 from assay.checks.smallest_change import random_radii
 from assay.checks.universal import laid_on
@@ -31,8 +32,8 @@ from assay.verdicts import harm
 from assay.verification import Say
 
 TOLERANCE = 2e-3            # declared: float32, other thread counts and other processors move the last digits
-OF_THEIR_OWN = {"fooling": fooling.replayed, "manitest": manitest.replayed, "physical": physical.replayed}
-                                # what is not one change of one input
+OF_THEIR_OWN = {"fooling": fooling.replayed, "manitest": manitest.replayed, "patch": patch.replayed,
+                "physical": physical.replayed}                                   # what is not one change of one input
 PER_HEADLINE = 4            # rows replayed of the headline check, for each system; of the others one
 
 
@@ -103,7 +104,7 @@ def _one_for_all(stored: Mapping[tuple[str, str], Any], checks: Mapping[str, Che
     """`StoreError` unless the witnesses of a universal change are one pattern for each system and level."""
     first: dict[tuple[str, str, str], Any] = {}
     for (check, name), value in stored.items():
-        if checks[check].method == "universal":
+        if checks[check].method in FITTED:
             origin, level = name.split("|")[0], name.split("|")[-1]
             one = first.setdefault((check, origin, level), value)
             if one.shape != value.shape or not np.allclose(one, value, rtol=TOLERANCE, atol=TOLERANCE * abs(one).max()):

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from assay.arrays import InputError, per_example
+from assay.checks.asked_once import asked_once, fit_positions
 from assay.checks.check import STOP_FLAGS, Bench, Check, UnitResult, method
 from assay.checks.worst_case import Rung, report
 from assay.metrics import protocol as metrics
@@ -25,7 +26,7 @@ from assay.searches.smallest.deepfool import deepfool
 from assay.searches.universal.batched import batched, best_of
 from assay.systems.metered import Metered
 
-FIT, ENERGY = 100, 0.9      # samples fitted to; energy of the normals held by the span that random patterns are drawn from
+ENERGY = 0.9                # of the normals, held by the span that random patterns are drawn from
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,15 +83,6 @@ def universal(check: Check, system: str, bench: Bench, x: Examples) -> UnitResul
                       witnesses={name: levels[level].pattern.clone() for name, level in names.items()})
 
 
-def fit_positions(check: Check, count: int) -> tuple[int, ...]:
-    """Which of the `count` samples of the data set the pattern is fitted on: never more than half of them."""
-    fit = min(int(check.perturbation.get("fit", FIT)), count // 2)
-    where = check.perturbation.get("fit_from", "end")
-    if where not in ("end", "even"):
-        raise InputError(f"check {check.id!r}: fit_from must be 'end' or 'even', got {where!r}")
-    return tuple(range(count - fit, count) if where == "end" else ((i + 1) * count // fit - 1 for i in range(fit)))
-
-
 def laid_on(within: InputBall, x: Examples, pattern: Tensor) -> Tensor:
     """The pattern (…), whose unit is the level's, as a change of each input: in the input's own unit, cut to its box."""
     p = pattern.to(x.inputs.dtype).expand_as(x.inputs)
@@ -106,18 +98,7 @@ def _ball(check: Check, level: float, x: Examples) -> InputBall:
 
 def fitted(check: Check, system: str, bench: Bench) -> tuple[dict[float, Fitted], Tensor | None]:
     """The patterns by level, and the span of the leading normals; computed once per process, and so is a failure."""
-    stored = ("universal", check.id, system, bench.seed)
-    if stored not in bench.cache:
-        try:
-            bench.cache[stored] = _fit_all(check, system, bench)
-        except (MemoryError, OSError):
-            raise
-        except Exception as error:
-            bench.cache[stored] = error
-    if isinstance(bench.cache[stored], Exception):
-        raise bench.cache[stored]
-    found: tuple[dict[float, Fitted], Tensor | None] = bench.cache[stored]
-    return found
+    return asked_once(("universal", check.id, system, bench.seed), bench, lambda: _fit_all(check, system, bench))
 
 
 def _fit_all(check: Check, system: str, bench: Bench) -> tuple[dict[float, Fitted], Tensor | None]:

@@ -1,0 +1,36 @@
+"""What is made once for all samples, on samples that are not audited: which these are, and how it is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from typing import TypeVar, cast
+
+from assay.arrays import InputError
+from assay.checks.check import Bench, Check
+
+T = TypeVar("T")
+FIT = 100                                   # samples fitted to, unless the check says
+FITTED = frozenset({"patch", "universal"})  # methods that fit one change on samples they leave out
+
+
+def fit_positions(check: Check, count: int) -> tuple[int, ...]:
+    """Which of the `count` samples of the data set the change is fitted on: never more than half of them."""
+    fit = min(int(check.perturbation.get("fit", FIT)), count // 2)
+    where = check.perturbation.get("fit_from", "end")
+    if where not in ("end", "even"):
+        raise InputError(f"check {check.id!r}: fit_from must be 'end' or 'even', got {where!r}")
+    return tuple(range(count - fit, count) if where == "end" else ((i + 1) * count // fit - 1 for i in range(fit)))
+
+
+def asked_once(stored: Hashable, bench: Bench, make: Callable[[], T]) -> T:
+    """What `make` returns, computed once per process; so is a failure, which is raised to everyone who asks."""
+    if stored not in bench.cache:
+        try:
+            bench.cache[stored] = make()
+        except (MemoryError, OSError):
+            raise
+        except Exception as error:
+            bench.cache[stored] = error
+    if isinstance(bench.cache[stored], Exception):
+        raise bench.cache[stored]
+    return cast(T, bench.cache[stored])
