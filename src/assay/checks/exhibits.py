@@ -29,12 +29,16 @@ def pictures_of(system: str, within: PerturbationSet, x: Examples, changed: Exam
     return found | {f"normal:{name}": output for name, output in others_normal.items()}
 
 
-def exhibit(pictures: Mapping[str, Tensor | None], bench: Bench, system: str, x: Examples,
-            level: float | None) -> dict[str, Tensor]:
-    """The pictures of the samples that are exhibited, by `origin|sample|level|panel`, in half precision."""
+def exhibit(pictures: Mapping[str, Tensor | None], bench: Bench, system: str, x: Examples, level: float | None, *,
+            worst: int | None = None) -> dict[str, Tensor]:
+    """The pictures of the samples that are exhibited, by `origin|sample|level|panel`, in half precision.
+
+    These are the bench's, the same ones for every system, and the example in place `worst`: else a rare harm would not
+    be seen.
+    """
     found = {}
     for i, sample in enumerate(x.ids):
-        if sample in bench.exhibits:
+        if sample in bench.exhibits or i == worst:
             for panel, picture in pictures.items():
                 shown = None if picture is None else _drawn(picture[i])
                 if shown is not None:

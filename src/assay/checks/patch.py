@@ -71,7 +71,7 @@ def patch(check: Check, system: str, bench: Bench, x: Examples) -> UnitResult:
         findings += _others(check, system, bench, x, level, made)
         order = sorted(range(len(rows)), key=lambda i: -(rows[i].worst or 0.0))[: bench.keep]
         witnesses |= {key(system, x.ids[i], level): made.picture.clone() for i in sorted(order)}
-        exhibits |= exhibit(pictures, bench, system, x, level)
+        exhibits |= exhibit(pictures, bench, system, x, level, worst=order[0])
     return UnitResult(findings=tuple(findings), witnesses=witnesses, exhibits=exhibits)
 
 

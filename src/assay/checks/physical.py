@@ -69,7 +69,7 @@ def physical(check: Check, system: str, bench: Bench, x: Examples) -> UnitResult
         masks = made.within.at(x).expand(len(x), 1, *x.inputs.shape[2:]).to(p.dtype)
         witnesses |= {key(system, x.ids[i], level): torch.cat([p[i], masks[i]]) for i in sorted(order)}
         pictures = {"original": x.inputs, "changed": made.within.apply(x, p).inputs}
-        exhibits |= exhibit(pictures, bench, system, x, level)
+        exhibits |= exhibit(pictures, bench, system, x, level, worst=order[0])
     return UnitResult(findings=tuple(findings), witnesses=witnesses, exhibits=exhibits)
 
 

@@ -55,7 +55,8 @@ def smallest(check: Check, system: str, bench: Bench, x: Examples) -> UnitResult
     keep = [i for i in size.argsort().tolist() if math.isfinite(float(size[i])) and bool(right[i])][: bench.keep]
     witnesses = {key(system, x.ids[i], None): found.perturbation[i].clone() for i in sorted(keep)}
     pictures = {"original": x.inputs, "changed": x.inputs + found.perturbation}
-    return UnitResult(findings=rows, witnesses=witnesses, exhibits=exhibit(pictures, bench, system, x, None))
+    shown = exhibit(pictures, bench, system, x, None, worst=keep[0] if keep else None)
+    return UnitResult(findings=rows, witnesses=witnesses, exhibits=shown)
 
 
 def _found(check: Check, target: Metered, x: Examples, kind: str, bench: Bench) -> Smallest:

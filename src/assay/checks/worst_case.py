@@ -131,6 +131,7 @@ def report(check: Check, system: str, bench: Bench, x: Examples, normal: Tensor,
     witnesses: dict[str, Tensor] = {}
     exhibits: dict[str, Tensor] = {}
     others = {name: other for name, other in bench.systems.items() if name != system}
+    worst = _worst_at(check, rungs, normal, x)
     with torch.no_grad():
         their_normal = _answers(others, x.inputs)
         for rung in rungs:
@@ -145,8 +146,20 @@ def report(check: Check, system: str, bench: Bench, x: Examples, normal: Tensor,
             for i in sorted(order):
                 witnesses[key(system, x.ids[i], rung.level)] = rung.parameters[i].clone()
             pictures = pictures_of(system, rung.within, x, changed, own.output, normal, outputs, their_normal)
-            exhibits |= exhibit(pictures, bench, system, x, rung.level)
+            exhibits |= exhibit(pictures, bench, system, x, rung.level, worst=worst)
     return UnitResult(findings=tuple(findings), witnesses=witnesses, exhibits=exhibits)
+
+
+def _worst_at(check: Check, rungs: list[Rung], normal: Tensor, x: Examples) -> int | None:
+    """The example of most harm at the level that is judged; one decided wrongly without any change does not count."""
+    level = check.criterion.get("level")
+    if not rungs:
+        return None
+    judged = next((rung for rung in rungs if level is not None and abs(rung.level - level) < 1e-12), rungs[-1])
+    harm = judged.harm.double().nan_to_num(nan=-torch.inf)
+    if x.labelled and x.truth is not None:
+        harm = torch.where(wrong(normal, x.truth).bool(), -torch.inf, harm)
+    return int(harm.argmax())
 
 
 def _answers(systems: Mapping[str, Metered], inputs: Tensor) -> dict[str, Tensor]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from assay.records import Finding
 from assay.reports.comparison import same_level
 from assay.reports.pictures import data_uri
-from assay.reports.wording import amount, shortened, significant
+from assay.reports.wording import amount, is_fraction, shortened, significant
 
 Pictures = tuple[tuple[str, str, tuple[str, ...], str], ...]       # title, data URI, lines below, text for who cannot see
 
@@ -92,4 +92,5 @@ def _decided(finding: Finding | None, when: str, system: str, classes: Sequence[
 def _size(row: Finding) -> str:
     if row.size is None:
         return "size of the change: not applicable"
-    return f"size of the change: {amount(row.size, row.unit)} ({row.unit})"
+    told = f" ({row.unit})" if is_fraction(row.unit) else ""
+    return f"size of the change: {amount(row.size, row.unit)}{told}"
