@@ -199,6 +199,20 @@ def test_where_no_threshold_is_specific_enough_nothing_is_called_positive():
     assert point == binary.OperatingPoint(threshold=math.inf, sensitivity=0.0, specificity=1.0)
 
 
+def test_what_is_no_number_is_wrong_at_every_threshold():
+    generator = np.random.default_rng(2)
+    scores, labels = generator.normal(size=50), generator.integers(2, size=50)
+    scores[::7] = math.nan
+    known = binary.missing_as_wrong(scores, labels)
+    for threshold in (-5.0, 0.0, 5.0):
+        seen = np.isnan(scores)
+        for which, share in ((1, binary.sensitivity_at_threshold), (0, binary.specificity_at_threshold)):
+            right = (scores >= threshold) == which
+            assert share(known, labels, threshold=threshold) == pytest.approx(
+                (right & ~seen)[labels == which].mean())
+    assert binary.auroc(known, labels) < binary.auroc(scores[~np.isnan(scores)], labels[~np.isnan(scores)])
+
+
 @pytest.mark.parametrize(("scores", "labels", "what"), [
     ([0.5] * 3, [1, 1, 1], "needs both classes"),
     ([0.5] * 3, [0, 0, 0], "3 negative"),

@@ -106,8 +106,9 @@ def _bounded(spec: dict[str, Any], metric: Metric, objective: Callable[[str], Ob
              common: dict[str, Any], warm: Sequence[Tensor], enough: Tensor | None) -> Searched:
     """Auto-PGD on each of the `climbs`, then Square by queries alone: per example the worst of all.
 
-    An example that is won (harm above `enough`, else the metric's goal) is not searched again. Source: the ensemble of Croce and Hein,
-    ICML 2020 (arXiv 2003.01690); the log odds, which have its level sets and no underflow, stand for the cross-entropy.
+    An example that is won (harm above `enough`, else the metric's goal) is not searched again. Source: the ensemble of
+    Croce and Hein, ICML 2020 (arXiv 2003.01690); the log odds, which have its level sets and no underflow, stand for the
+    cross-entropy.
     """
     query = int(spec.pop("query", 0))
     climbs = spec.pop("climbs", list(metric.climbs))

@@ -57,7 +57,7 @@ def positive_score(scores: Tensor) -> PerExample:
     [2.0, -0.5]
     """
     one = torch.ones(len(scores), dtype=torch.int64, device=scores.device)
-    return (-losses.log_odds(scores, one).double()).clamp(-GREATEST, GREATEST)
+    return (-losses.log_odds(scores.double(), one)).clamp(-GREATEST, GREATEST)
 
 
 def _labelled(response: Response) -> tuple[Tensor, Tensor]:
