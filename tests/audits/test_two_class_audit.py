@@ -30,7 +30,8 @@ from assay.systems.metered import Metered
 from assay.systems.torch import TorchSystem
 
 N, RADIUS, BIAS = 40, 0.04, 0.5
-CHECK = Check(id="tiny", title="", question="", method="worst-case", metric="error-rate", criterion={}, sources=())
+CHECK = Check(id="tiny", title="", question="", method="worst-case", metric="error-rate", criterion={}, sources=(),
+              search={"kind": "bounded"})
 PROFILE = """
 id = "two"
 task = "classification"
@@ -226,12 +227,13 @@ def test_the_goal_lies_beyond_both_boundaries():
     assert few.shape == (2,) and set(few.tolist()) != {0.0, float(threshold)}
 
 
-@pytest.mark.parametrize(("classes", "truth", "metric"), [
-    (("a", "b", "c"), samples()[1], "error-rate"), (("a", "b"), torch.ones(N, dtype=torch.long), "error-rate"),
-    (("a", "b"), samples()[1], "changed-decisions")], ids=["three classes", "one class only", "another metric"])
-def test_elsewhere_the_metrics_own_goal_stands(classes, truth, metric):
+@pytest.mark.parametrize(("classes", "truth", "change"), [
+    (("a", "b", "c"), samples()[1], {}), (("a", "b"), torch.ones(N, dtype=torch.long), {}),
+    (("a", "b"), samples()[1], {"metric": "changed-decisions"}), (("a", "b"), samples()[1], {"search": {"kind": "random"}})],
+    ids=["three classes", "one class only", "another metric", "a search that does not stop"])
+def test_elsewhere_the_metrics_own_goal_stands(classes, truth, change):
     made = bench(TorchSystem(Linear(), name="s"), truth, classes)
-    assert enough(dataclasses.replace(CHECK, metric=metric), "s", made, made.fetch((0, 1))) is None
+    assert enough(dataclasses.replace(CHECK, **change), "s", made, made.fetch((0, 1))) is None
 
 
 def test_samples_on_which_the_system_raises_do_not_stop_the_others():
