@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from assay.metrics import binary
+from assay.numerics import binary
 from assay.systems.literature.medmnist_cnn import MedmnistCnn
 from classification import Changes, Part, Run, accuracy, logits_of, part_of, sha256_of, train
 

@@ -31,6 +31,13 @@ def test_intervals_agree_with_scipy():
     agrees_with_scipy(clopper_pearson, "exact")
 
 
+def test_a_mean_number_of_successes_has_the_interval_of_its_share():
+    """The ends are the θ with |p̂ − θ| = z √(θ(1−θ)/n), for any p̂."""
+    for share in (0.013, 0.37, 0.995):
+        for end in wilson(40 * share, 40):
+            assert abs(share - end) == pytest.approx(1.959964 * math.sqrt(end * (1 - end) / 40), rel=1e-5)
+
+
 def wald(successes: int, n: int) -> tuple[float, float]:
     """A broken twin, the textbook's normal interval: at 0 of n it claims certainty."""
     share = successes / n

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from assay.arrays import InputError
 from assay.metrics import protocol
-from assay.metrics.classification import confidence, decision, flip_distance, input_scale, wrong
+from assay.metrics.classification import confidence, decision, flip_distance, input_scale, positive_score, wrong
 from assay.metrics.protocol import Response
 from assay.perturbations.protocol import Examples
 
@@ -52,6 +52,30 @@ def test_decisions_and_confidence():
 def test_broken_decisions_are_caught(broken):
     with pytest.raises(AssertionError):
         same_as_numpy(*broken)
+
+
+def is_the_log_odds_of_class_1(compute) -> None:
+    for scores in (SCORES, SCORES[:, :2]):
+        z = scores.double().numpy()
+        p = np.exp(z[:, 1]) / np.exp(z).sum(1)
+        np.testing.assert_allclose(compute(scores).numpy(), np.log(p / (1 - p)), rtol=1e-9, atol=1e-12)
+    assert compute(torch.tensor([[0.0, 200.0], [1e4, 0.0]])).tolist() == [200.0, -1e4]
+    assert torch.equal(compute(SCORES[:, :2]) > 0, decision(SCORES[:, :2]) == 1)
+
+
+def test_the_score_of_class_1_is_its_log_odds():
+    is_the_log_odds_of_class_1(positive_score)
+    ends = positive_score(torch.tensor([[0.0, torch.inf], [torch.inf, 0.0], [torch.nan, 0.0], [torch.inf, torch.inf]]))
+    assert 1e38 < ends[0] == -ends[1] < torch.inf and bool(ends[2:].isnan().all())
+
+
+@pytest.mark.parametrize("broken", [
+    lambda s: s[:, 1].double(), lambda s: (s[:, 0] - s[:, 1]).double(), lambda s: s.double().softmax(1)[:, 1],
+    lambda s: s.double().softmax(1)[:, 1].logit(),
+], ids=["one logit", "class 0", "probability", "overflow"])
+def test_a_wrong_score_is_caught(broken):
+    with pytest.raises(AssertionError):
+        is_the_log_odds_of_class_1(broken)
 
 
 @pytest.mark.parametrize("kind", ["l2", "linf"])

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from assay.arrays import InputError
-from assay.metrics import binary
+from assay.numerics import binary
 from assay.systems.literature.medmnist_cnn import MedmnistCnn
 from assay.systems.weights import SHIPPED, fill, read_weights
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from assay.audits.session import Session
-from assay.checks.asked_once import FITTED, fit_positions
+from assay.checks.asked_once import FITTED, asked_positions
 from assay.checks.catalogue import METHODS
 from assay.checks.check import PER_CLASS, Check, class_rows
 from assay.metrics import protocol as metrics
@@ -65,18 +65,8 @@ def make_plan(session: Session) -> Plan:
 
 
 def sample_positions(check: Check, session: Session) -> tuple[int, ...]:
-    """The samples the check is asked of: all or as many as its profile says, but none it is fitted on.
-
-    Of measurements the first ones; of labelled samples, which often come class by class, evenly spaced ones.
-    """
-    count = len(session.data.ids)
-    fit = frozenset(fit_positions(check, count) if check.method in FITTED else ())
-    free = tuple(i for i in range(count) if i not in fit)
-    if check.samples is None or len(free) <= check.samples:
-        return free
-    if not session.data.record.classes:
-        return free[: check.samples]
-    return tuple(free[k * len(free) // check.samples] for k in range(check.samples))
+    """The samples of the session's data that the check is asked of."""
+    return asked_positions(check, len(session.data.ids), labelled=bool(session.data.record.classes))
 
 
 def not_applicable(check: Check, system: Any, session: Session) -> str:

@@ -18,7 +18,7 @@ from assay.checks.asked_once import FITTED
 from assay.checks.check import PER_CLASS, Bench, Check
 from assay.checks.smallest_change import random_radii
 from assay.checks.universal import laid_on
-from assay.checks.worst_case import Rung, draw_controls
+from assay.checks.worst_case import Rung, draw_controls, each_draw
 from assay.metrics import protocol as metrics
 from assay.metrics.protocol import Response
 from assay.metrics.stability import GAIN, input_unit
@@ -57,16 +57,29 @@ def replay_all(folder: AuditFolder, everything: bool, say: Say) -> None:
         replayed = list(replays(folder, session, everything=everything))
     for finding, numbers in replayed:
         count += 1
-        for field, value in numbers.items():
-            recorded = finding.extra.get(field) if "." in field else getattr(finding, field)
-            if recorded is None or not abs(value - recorded) <= TOLERANCE * max(abs(recorded), 1e-6):
-                wrong.append(f"{finding.check}, {finding.system}, {finding.sample}: {field} recorded {recorded}, "
-                             f"replayed {value:.6g}")
+        wrong += [f"{finding.check}, {finding.system}, {finding.sample}: {line}" for line in differing(finding, numbers)]
         if finding.level is not None and numbers.get("size", 0.0) > finding.level * (1 + TOLERANCE):
             wrong.append(f"{finding.check}, {finding.system}, {finding.sample}: a witness of size {numbers['size']:.6g} "
                          f"at level {finding.level:g}")
     say("replayed witnesses give the recorded numbers", not wrong,
         "; ".join(wrong[:3]) or f"{count} numbers in {time.perf_counter() - start:.1f} s")
+
+
+def differing(row: Finding, numbers: Mapping[str, float]) -> list[str]:
+    """Which replayed numbers are not those of the row.
+
+    Equal is relative to the number; of a metric with both signs, whose numbers near 0 are not small ones, relative to the
+    greatest it has in the row.
+    """
+    found = []
+    for field, value in numbers.items():
+        recorded = row.extra[field] if field in row.extra else getattr(row, field, None)
+        name, _, when = field.partition(".")
+        signed = when and name in metrics.METRICS and metrics.find(name).least < 0
+        beside = [v for f, v in row.extra.items() if f.startswith(f"{name}.")] if signed else []
+        if recorded is None or not abs(value - recorded) <= TOLERANCE * max(map(abs, (recorded, 1e-6, *beside))):
+            found.append(f"{field} recorded {recorded}, replayed {value:.6g}")
+    return found
 
 
 def _as_chosen(header: Mapping[str, Any]) -> dict[str, Any]:
@@ -157,12 +170,15 @@ def _numbers(check: Check, row: Finding, bench: Bench, x: Examples, p: Tensor) -
         found = {"worst": float(metric.compute(response)), "size": float(within.size(x, p))}
         if row.gain is not None:
             found["gain"] = float(GAIN.compute(response))
-        found |= {f"{m}.worst": float(metrics.find(m).compute(response)) for m in check.extra_metrics
-                  if f"{m}.worst" in row.extra}
+        unchanged = Response(output=normal, changed=x, normal=normal, original=x)
+        found |= {f"{m}.{when}": float(metrics.find(m).compute(seen)) for m in check.extra_metrics
+                  for when, seen in (("worst", response), ("normal", unchanged)) if f"{m}.{when}" in row.extra}
+        if x.truth is not None and "label" in row.extra:
+            found["label"] = float(x.truth)
         if row.origin == row.system and row.average is not None:
             found |= _by_chance(check, row, bench, x, Rung.at(row.level or 0.0, within, p), normal)
         if metric.has_normal:
-            found["normal"] = float(metric.compute(Response(output=normal, changed=x, normal=normal, original=x)))
+            found["normal"] = float(metric.compute(unchanged))
         return found
 
 
@@ -172,7 +188,8 @@ def _by_chance(check: Check, row: Finding, bench: Bench, x: Examples, rung: Rung
     if check.method == "smallest-change":
         return {"average": float(random_radii(check, target, bench, x, torch.ones(1, dtype=torch.bool)).median())}
     controls = draw_controls(check, target, bench, x, rung, normal)
-    return {"average": float(controls.values.mean()), "control_gain": float(controls.gains.mean())}
+    return {"average": float(controls.values.mean()), "control_gain": float(controls.gains.mean()),
+            **{name: float(values) for name, values in each_draw(controls.extras).items() if name in row.extra}}
 
 
 def _normal(bench: Bench, row: Finding, x: Examples) -> Tensor:

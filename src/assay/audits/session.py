@@ -74,7 +74,9 @@ class Session:
         return {loaded.record.name: loaded.record.role for loaded in self.systems}
 
     def checks(self) -> dict[str, Check]:
-        return {item["id"]: check_from(item) for item in self.profile["checks"]}
+        """The profile's checks; of two classes, rows also carry the score as a test, whatever the profile says."""
+        besides = ("score",) if len(self.data.record.classes) == 2 else ()
+        return {item["id"]: check_from(item, besides=besides) for item in self.profile["checks"]}
 
     def bench(self) -> Bench:
         """The systems bound to the data's forward model, counted, and everything a check may ask for."""
@@ -97,13 +99,13 @@ class Session:
                 "provenance": to_data(provenance(self.seed, self.threads))}
 
 
-def check_from(item: Mapping[str, Any]) -> Check:
-    """A profile's table as a `Check`."""
+def check_from(item: Mapping[str, Any], *, besides: tuple[str, ...] = ()) -> Check:
+    """A profile's table as a `Check`, which also reports the metrics `besides`."""
     if item["method"] not in METHODS:
         raise InputError(f"check {item['id']!r}: unknown method {item['method']!r}; known: {', '.join(sorted(METHODS))}")
     asked = {key: value for key, value in item.items() if key not in profiles.WORDS}
     values = {**asked, "sources": tuple(item["sources"]), "levels": tuple(item.get("levels", ())),
-              "extra_metrics": tuple(item.get("extra_metrics", ()))}
+              "extra_metrics": tuple(dict.fromkeys((*item.get("extra_metrics", ()), *besides)))}
     return Check(**values)
 
 

@@ -1,4 +1,4 @@
-"""What is made once for all samples, on samples that are not audited: which these are, and how it is kept."""
+"""What is made once for all samples, and of which: those a check is asked of, and those it is fitted on instead."""
 
 from __future__ import annotations
 
@@ -20,6 +20,20 @@ def fit_positions(check: Check, count: int) -> tuple[int, ...]:
     if where not in ("end", "even"):
         raise InputError(f"check {check.id!r}: fit_from must be 'end' or 'even', got {where!r}")
     return tuple(range(count - fit, count) if where == "end" else ((i + 1) * count // fit - 1 for i in range(fit)))
+
+
+def asked_positions(check: Check, count: int, *, labelled: bool) -> tuple[int, ...]:
+    """Which of the `count` samples the check is asked of: all or as many as its profile says, but none it is fitted on.
+
+    Of measurements the first ones; of labelled samples, which often come class by class, evenly spaced ones.
+    """
+    fit = frozenset(fit_positions(check, count) if check.method in FITTED else ())
+    free = tuple(i for i in range(count) if i not in fit)
+    if check.samples is None or len(free) <= check.samples:
+        return free
+    if not labelled:
+        return free[: check.samples]
+    return tuple(free[k * len(free) // check.samples] for k in range(check.samples))
 
 
 def asked_once(stored: Hashable, bench: Bench, make: Callable[[], T]) -> T:

@@ -46,8 +46,11 @@ def objective_of(metric: Metric, target: Metered, within: PerturbationSet, x: Ex
 
 
 def search(check: Check, target: Metered, metric: Metric, within: Any, x: Examples, normal: Tensor,
-           generators: Sequence[torch.Generator], warm: Sequence[Tensor]) -> Searched:
-    """The search the check names; a gradient search is always checked by a query-only one, and the worst is kept."""
+           generators: Sequence[torch.Generator], warm: Sequence[Tensor], enough: Tensor | None = None) -> Searched:
+    """The search the check names; a gradient search is always checked by a query-only one, and the worst is kept.
+
+    `enough` (batch,) is the harm beyond which a bounded search wants nothing worse, where that is not the metric's goal.
+    """
     spec = dict(check.search)
     kind = spec.pop("kind")
     if kind not in SEARCHES:
@@ -60,7 +63,7 @@ def search(check: Check, target: Metered, metric: Metric, within: Any, x: Exampl
         return found, [[*raised, Flag(id="query-only", detail=f"{draws} queries")] for raised in flags]
     if kind == "bounded":
         return _bounded(spec, metric, lambda climb: objective_of(metric, target, within, x, normal, climb), within, common,
-                        warm)
+                        warm, enough)
     query = int(spec.pop("query", 0))
     found, flags = flagged(SEARCHES[kind](objective, within, spec, common, warm))
     if not query or kind not in GRADIENT_SEARCHES:
@@ -100,17 +103,19 @@ SEARCHES: dict[str, Run] = {
 
 
 def _bounded(spec: dict[str, Any], metric: Metric, objective: Callable[[str], Objective], within: Any,
-             common: dict[str, Any], warm: Sequence[Tensor]) -> Searched:
+             common: dict[str, Any], warm: Sequence[Tensor], enough: Tensor | None) -> Searched:
     """Auto-PGD on each of the `climbs`, then Square by queries alone: per example the worst of all.
 
-    An example that is won (harm above the metric's goal) is not searched again. Source: the ensemble of Croce and Hein,
-    ICML 2020 (arXiv 2003.01690); the log odds, which have its level sets and no underflow, stand for the cross-entropy.
+    An example that is won (harm above `enough`, else the metric's goal) is not searched again. Source: the ensemble of
+    Croce and Hein, ICML 2020 (arXiv 2003.01690); the log odds, which have its level sets and no underflow, stand for the
+    cross-entropy.
     """
     query = int(spec.pop("query", 0))
     climbs = spec.pop("climbs", list(metric.climbs))
     if not climbs:
         raise InputError("a bounded search needs at least one number to climb")
     goal = torch.inf if metric.goal is None else metric.goal
+    past = torch.full((len(common["x"]),), goal, dtype=torch.float64) if enough is None else enough
     won = torch.zeros(len(common["x"]), dtype=torch.bool)
     found: Searched | None = None
     with torch.no_grad():
@@ -118,23 +123,22 @@ def _bounded(spec: dict[str, Any], metric: Metric, objective: Callable[[str], Ob
     for climb in climbs:
         if bool(won.all()):
             break
-        run = still_rising(auto_pgd(objective(climb), within, starts=warm, done=_past(goal, won), **common, **spec),
+        run = still_rising(auto_pgd(objective(climb), within, starts=warm, done=_past(past, won), **common, **spec),
                            unchanged=unchanged, goal=goal, steps=int(spec.get("steps", 100)))
         found = run if found is None else _union(found, run)
-        won = found[0].value > goal
+        won = found[0].value > past
     if found is None:
         raise InputError("a bounded search needs at least one number to climb")
     if query and not bool(won.all()):
-        queried = flagged(square(objective(climbs[0]), within, draws=query, done=_past(goal, won), **common))
+        queried = flagged(square(objective(climbs[0]), within, draws=query, done=_past(past, won), **common))
         found = with_query_only(found, queried, metric)
-        won = found[0].value > goal
     return found[0], [[flag for flag in flags if flag.id != "still-rising" or not over]
-                      for flags, over in zip(found[1], won.tolist(), strict=True)]
+                      for flags, over in zip(found[1], (found[0].value > goal).tolist(), strict=True)]
 
 
-def _past(goal: float, won: Tensor) -> Callable[[Tensor], Tensor]:
+def _past(enough: Tensor, won: Tensor) -> Callable[[Tensor], Tensor]:
     """Which examples need no worse member: those that another run has won, or this one."""
-    return lambda value: (value > goal) | won
+    return lambda value: (value > enough) | won
 
 
 def flagged(found: SearchResult) -> Searched:

@@ -12,6 +12,7 @@ from assay.arrays import per_example
 from assay.checks.asked_again import changed_with_use, remember
 from assay.checks.check import Bench, Check, UnitResult, key, method
 from assay.checks.exhibits import exhibit, pictures_of
+from assay.checks.operating_point import enough
 from assay.checks.searching import GRADIENT_SEARCHES, beats, blind, search
 from assay.metrics import protocol as metrics
 from assay.metrics.classification import wrong
@@ -85,13 +86,14 @@ def climb_ladder(check: Check, system: str, bench: Bench, x: Examples, normal: T
     """
     metric, target = metrics.find(check.metric), bench.systems[system]
     borrowed = _ladders_of_others(check, system, bench, x) if blind(check, target) else []
+    far = enough(check, system, bench, x)
     rungs: list[Rung] = []
     for level in sorted(check.levels, reverse=True):
         within = registry.build(check.perturbation, level, x)
         generators = [stream(bench.seed, check.id, level, sample) for sample in x.ids]
         warm = [rungs[-1].parameters] if rungs else []
         warm += [ladder[len(rungs)].parameters for ladder in borrowed]
-        found, flags = search(check, target, metric, within, x, normal, generators, warm)
+        found, flags = search(check, target, metric, within, x, normal, generators, warm, far)
         rungs.append(Rung(level=level, within=within, parameters=found.parameters, harm=found.value,
                           stop=list(found.stop), flags=flags, forward=found.forward + 1, backward=found.backward))
     return rungs
@@ -198,6 +200,7 @@ def rows(check: Check, system: str, bench: Bench, x: Examples, rung: Rung, own: 
         extra = {f"{m}.worst": float(metrics.find(m).compute(own)[i]) for m in check.extra_metrics}
         extra |= {f"{m}.normal": float(v[i]) for m, v in _normal_extras(check, own, x).items()}
         extra |= {f"{m}.average": float(v[:, i].mean()) for m, v in controls.extras.items() if len(v)}
+        extra |= {name: float(v[i]) for name, v in each_draw(controls.extras).items()}
         if isinstance(rung.within, OfKinds):
             extra |= _by_kind(rung.within, rung.parameters, draws, i)
         if already is not None and x.truth is not None:
@@ -214,6 +217,12 @@ def rows(check: Check, system: str, bench: Bench, x: Examples, rung: Rung, own: 
             forward=rung.forward + len(draws), backward=rung.backward, stop=rung.stop[i], flags=tuple(flags),
             extra={k: v for k, v in extra.items() if v == v and abs(v) != float("inf")}))
     return found
+
+
+def each_draw(extras: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """`metric.random.1`, `metric.random.2`, … (batch,) for the extra metrics of which each draw is kept."""
+    return {f"{m}.random.{draw}": row for m, v in extras.items() if metrics.find(m).keeps_draws
+            for draw, row in enumerate(v, start=1)}
 
 
 def transfer_rows(check: Check, name: str, origin: str, bench: Bench, x: Examples, rung: Rung, theirs: Response,

@@ -46,6 +46,20 @@ def wrong(scores: Tensor, label: Tensor) -> PerExample:
     return (decision(scores) != label).double()
 
 
+def positive_score(scores: Tensor) -> PerExample:
+    """log(p₁ / (1 − p₁)), p = softmax(z): the log odds of class 1, z₁ − z₀ of two classes, (batch, classes) -> (batch,).
+
+    Infinite ones become the greatest finite number of single precision: only their order matters, and rows hold finite
+    numbers. NaN stays NaN.
+
+    >>> import torch
+    >>> positive_score(torch.tensor([[1.0, 3.0], [0.5, 0.0]])).tolist()
+    [2.0, -0.5]
+    """
+    one = torch.ones(len(scores), dtype=torch.int64, device=scores.device)
+    return (-losses.log_odds(scores.double(), one)).clamp(-GREATEST, GREATEST)
+
+
 def _labelled(response: Response) -> tuple[Tensor, Tensor]:
     """Scores and right classes; `InputError` where the output is not scores of the classes of the labels."""
     scores, label = response.output, response.truth
@@ -96,6 +110,7 @@ def _rival(response: Response, place: int) -> PerExample:
     return losses.targeted_margin(scores, label, target)
 
 
+GREATEST = torch.finfo(torch.float32).max
 RIVALS = 9                  # how many wrong classes have a number to climb of their own
 CLIMBS: dict[str, Callable[[Response], PerExample]] = {
     "margin": lambda r: losses.margin(*_labelled(r)),
@@ -112,6 +127,9 @@ CHANGED_DECISIONS = register(Metric(
 CONFIDENCE = register(Metric(
     id="confidence", name="Confidence in the decision", unit="share", better="lower", least=0.0, greatest=1.0,
     compute=lambda r: confidence(r.output)))
+POSITIVE_SCORE = register(Metric(
+    id="score", name="Score of class 1", unit="log odds", better="higher", least=-math.inf, greatest=math.inf,
+    keeps_draws=True, compute=lambda r: positive_score(r.output)))
 DECISION = register(Metric(
     id="decision", name="Number of the class decided for", unit="", better="lower", least=0.0, greatest=math.inf,
     compute=lambda r: decision(r.output).double()))

@@ -43,7 +43,8 @@ class Metric:
     ascent raises the harm: what a gradient search climbs where the harm itself is hard to climb (the first is the
     default). Harm above the `goal`, where there is one, is all a search can want: the decision is wrong. A metric that
     compares two responses says nothing about an unchanged input: `has_normal` is then false. One
-    that `needs_truth` is not asked where nobody knows the true image.
+    that `needs_truth` is not asked where nobody knows the true image. Of one that `keeps_draws` rows tell its value under
+    each random change beside their mean: for numbers about a whole data set, which are no means over samples.
     """
 
     id: str
@@ -58,6 +59,7 @@ class Metric:
     goal: float | None = None
     has_normal: bool = True
     needs_truth: bool = False
+    keeps_draws: bool = False
 
     @property
     def sign(self) -> float:

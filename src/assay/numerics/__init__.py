@@ -1,1 +1,1 @@
-"""Tensors in, tensors out: norms, projections, proximal maps, intervals. A source per formula, no state."""
+"""Tensors in, tensors out; intervals and numbers of tests load no torch. A source per formula, no state."""

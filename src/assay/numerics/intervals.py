@@ -8,10 +8,11 @@ from collections.abc import Sequence
 Z95 = 1.959963984540054
 
 
-def wilson(successes: int, n: int, *, z: float = Z95) -> tuple[float, float]:
+def wilson(successes: float, n: int, *, z: float = Z95) -> tuple[float, float]:
     """Wilson score interval of a binomial share.
 
-    (p̂ + z²/2n ± z √(p̂(1−p̂)/n + z²/4n²)) / (1 + z²/n). Source: Wilson, J. Am. Stat. Assoc. 22 (1927).
+    (p̂ + z²/2n ± z √(p̂(1−p̂)/n + z²/4n²)) / (1 + z²/n). Where each of n was tried several times, `successes` is the mean
+    number: the interval is then that of one trial each, and rather too wide. Source: Wilson, J. Am. Stat. Assoc. 22 (1927).
 
     >>> [round(v, 3) for v in wilson(0, 10)]
     [0.0, 0.278]

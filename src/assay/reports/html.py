@@ -11,6 +11,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from assay.numerics.binary import SPECIFICITY
 from assay.records import Finding, Verdict
 from assay.reports import figures
 from assay.reports.bars import bar_range, bars
@@ -19,7 +20,8 @@ from assay.reports.curves import ladder_charts
 from assay.reports.headline import headline, noun
 from assay.reports.kinds import Table, kinds_table
 from assay.reports.panels import BUDGET, galleries
-from assay.reports.wording import FLAGS, amount, plain_change, printable, significant, span
+from assay.reports.two_classes import POSITIVE, as_tests, populations
+from assay.reports.wording import FLAGS, amount, area, plain_change, printable, significant, span
 from assay.store import StoreError, write_aside
 
 LIMIT = 5_000_000   # bytes
@@ -58,7 +60,8 @@ def render(folder: Folder, verdicts: Sequence[Verdict], *, budget: int = BUDGET)
         galleries=shown, refused=refused, flags=_flags(verdicts, findings),
         stops=_stops(findings), manifest=_manifest(folder), noun=noun(profile),
         counted=noun(profile, top.on.check if top.on else None), change=plain_change,
-        labelled=profile.get("task") == "classification", others=[v for v in verdicts if v.role == "established"],
+        labelled=profile.get("task") == "classification", tests=populations(as_tests(rows, findings, folder.header)),
+        positive=POSITIVE, asked=SPECIFICITY, others=[v for v in verdicts if v.role == "established"],
         established={v.system for v in verdicts if v.role == "established"})
 
 
@@ -133,7 +136,7 @@ def _settings(value: Mapping[str, Any]) -> str:
 def _environment() -> Environment:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"amount": amount, "span": span, "printable": printable, "significant": significant,
-                            "settings": _settings}
+                            "settings": _settings, "area": area}
     environment.globals |= {"scaled": _scaled, "bar_range": bar_range,
                             "legend_key": lambda style: Markup(figures.legend_key(style))}
     # Names come from users' files: whatever is printed has its control characters written out first.

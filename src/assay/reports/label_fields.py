@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from assay.numerics.binary import SPECIFICITY
 from assay.records import Access, Finding, Outcome, digest_of
 from assay.reports.bars import bar_range
 from assay.reports.comparison import (
@@ -23,6 +25,7 @@ from assay.reports.comparison import (
     worst_estimate,
 )
 from assay.reports.headline import Headline, noise_ratio, noun, space_of
+from assay.reports.two_classes import POSITIVE, AsTest, Condition, Performance
 from assay.reports.wording import plain_change, printable, sentence
 
 REPLAY = "assay verify warning_label.json"
@@ -91,6 +94,33 @@ def perturbation(row: Comparison, header: Mapping[str, Any], top: Headline) -> d
             "relative_to_noise": None if ratio is None else _rounded(ratio),
             "plain": sentence(printable(plain_change(check, level)), limit=160),
             "human_reference": {"basis": "established-method" if declared else "none", "detail": printable(detail)}}
+
+
+def as_test(told: AsTest | None, classes: Sequence[str]) -> dict[str, Any] | None:
+    """A classifier of two classes as a test for class 1; null for any other system."""
+    if told is None:
+        return None
+    other, change = told.row.established, plain_change(told.row.check, told.level).rstrip(",")
+    return {"check": told.row.audited.check, "change": sentence(printable(change), limit=160),
+            "positive": printable(classes[POSITIVE]), "negative": printable(classes[1 - POSITIVE]),
+            "positives": told.positives, "negatives": told.negatives, "prevalence": _rounded(told.prevalence),
+            "majority_accuracy": _rounded(told.majority_accuracy), "specificity_asked": SPECIFICITY,
+            "system": {"name": told.row.audited.system, **_performance(told.audited)},
+            "established": None if other is None else {"name": other.system, **_performance(told.established)}}
+
+
+def _performance(test: Performance | None) -> dict[str, Any]:
+    """Numbers of one system; all null where they are not defined: one class only. The worst found is an upper bound."""
+    if test is None:
+        return {"threshold": None, "missing": 0, "unchanged": None, "average_case": None, "worst_case": None}
+    return {"threshold": _rounded(test.threshold) if math.isfinite(test.threshold) else None, "missing": test.missing,
+            "unchanged": _condition(test.unchanged, "estimate"),
+            "average_case": None if test.random is None else _condition(test.random, "estimate"),
+            "worst_case": _condition(test.worst, "upper")}
+
+
+def _condition(found: Condition, bound: str) -> dict[str, Any]:
+    return {name: _estimate(getattr(found, name), bound) for name in ("auroc", "sensitivity", "specificity")}
 
 
 def evidence(folder: Folder, rows: Sequence[Comparison], top: Headline, findings: Sequence[Finding]) -> dict[str, Any]:

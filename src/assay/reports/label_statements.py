@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from assay.reports.wording import CONTROLS, amount, shortened, significant, span
+from assay.reports.wording import CONTROLS, amount, area, shortened, significant, span
 
 # Longest rows of the drawing, in lines; what is cut ends in an ellipsis and stands whole in the JSON and the text.
-_LIMITS = {"Not tested": 7, "Checks": 9, "Evidence": 4}
+_LIMITS = {"As a test": 9, "Not tested": 7, "Checks": 9, "Evidence": 4}
 
 _INDEPENDENCE = {"self": "self-tested", "second-party": "second party", "third-party": "third party"}
 
@@ -58,7 +58,8 @@ def scale_of(metric: Mapping[str, Any]) -> tuple[str, str]:
 
 def rows(label: Mapping[str, Any]) -> list[tuple[str, str, int]]:
     """The named rows under the bars: name, text, greatest number of lines in the drawing."""
-    listed = [("Change used", _change(label)), ("Harm means", _harm(label)), ("Evidence", _evidence(label)),
+    listed = [("Change used", _change(label)), ("Harm means", _harm(label)), ("As a test", _as_test(label)),
+              ("Evidence", _evidence(label)),
               ("Checks", _checks(label)),
               ("Not tested", " ".join(f"{t[:1].upper()}{t[1:].rstrip('.')}." for t in label["not_tested"])),
               ("What to do", " ".join(label["actions"])), ("Profile", _profile(label)), ("Tested by", _auditor(label))]
@@ -97,6 +98,40 @@ def _harm(label: Mapping[str, Any]) -> str:
         return ""
     criterion = results["criterion"].rstrip(".")
     return f"{criterion[:1].upper()}{criterion[1:]}."
+
+
+def _as_test(label: Mapping[str, Any]) -> str:
+    """Nothing but for two classes; the change is named where the rest of the label speaks of another one."""
+    told, results = label["as_test"], label["results"]
+    if told is None:
+        return ""
+    return as_test_text(told, named=results is None or results["check"] != told["check"])
+
+
+def as_test_text(told: Mapping[str, Any], *, named: bool = True) -> str:
+    """The field `as_test` in words: prevalence, then each number without change and, in brackets, by chance and at worst."""
+    n, own, other = told["positives"] + told["negatives"], told["system"], told["established"]
+    text = f"{told['positives']} of {n} samples ({amount(told['prevalence'], 'share')}) are “{shortened(told['positive'])}”"
+    if own["unchanged"] is None:
+        return f"{text}: not defined, one class only."
+    text += "; all count, those wrong without change too. " + (f"{told['change']}: " if named else "")
+    text += (f"{_worth(own)} at a threshold chosen for {amount(told['specificity_asked'], 'share')} specificity on these "
+             "samples unchanged: optimistic.")
+    if own["missing"]:
+        text += f" Answers that were no number count as wrong ({own['missing']})."
+    if other and other["unchanged"]:
+        text += f" Established method ({shortened(other['name'], 16)}): {_worth(other)}."
+    return text
+
+
+def _worth(test: Mapping[str, Any]) -> str:
+    """AUROC, sensitivity and specificity, each unchanged and then in the other conditions."""
+    normal, others = test["unchanged"], [test[name] for name in ("average_case", "worst_case") if test[name]]
+    words = ["random changes ", "worst found "][-len(others):]
+    areas = ", ".join(f"{word}{area(c['auroc']['value'])}" for word, c in zip(words, others, strict=True))
+    shares = (f"{name} {amount(normal[name]['value'], 'share')} "
+              f"({', '.join(amount(c[name]['value'], 'share') for c in others)})" for name in ("sensitivity", "specificity"))
+    return f"AUROC {area(normal['auroc']['value'])} ({areas}); {' and '.join(shares)}"
 
 
 def _evidence(label: Mapping[str, Any]) -> str:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from rich.console import Group
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from assay.records import Outcome, Verdict
+from assay.records import Finding, Outcome, Verdict
+from assay.reports import label_fields
 from assay.reports.comparison import Comparison, Folder, compare
 from assay.reports.headline import headline
+from assay.reports.label_statements import as_test_text
+from assay.reports.two_classes import as_tests, told_with
 from assay.reports.wording import amount, printable, shortened
 
 # Words come first; colour only repeats them.
@@ -20,16 +24,32 @@ _BORDERS = {"WARNING": "red", "CAUTION": "yellow", "NOTICE": "blue"}
 
 
 def summary(folder: Folder, verdicts: Sequence[Verdict]) -> Group:
-    """The headline and a table with one row per check and audited system, and what its columns are."""
-    top = headline(folder, verdicts)
+    """The headline and a table with one row per check and audited system, and what its columns are.
+
+    For each classifier of two classes, a paragraph on what it is worth as a test.
+    """
+    findings = list(folder.findings())
+    top = headline(folder, verdicts, findings=findings)
     head = Text.assemble((f"{top.signal.word}  ", "bold"), (top.manner, "italic"), "\n",
                          (printable(top.hazard), "bold"), "\n", printable(top.consequence))
-    rows = compare(verdicts, folder.header["profile"])
+    header = folder.header
+    rows = compare(verdicts, header["profile"])
     several = len({row.audited.system for row in rows}) > 1
+    tests = [told for name in dict.fromkeys(row.audited.system for row in rows)
+             if (told := _as_test([row for row in rows if row.audited.system == name], top.on, findings, header))]
     return Group(Panel(head, border_style=_BORDERS.get(top.signal.word, "none"), padding=(0, 1)),
                  _table(rows, several),
                  Text("their worst: the established method under its own worst case; same change: under this system's",
-                      style="dim"))
+                      style="dim"), *tests)
+
+
+def _as_test(rows: Sequence[Comparison], on: Comparison | None, findings: Sequence[Finding],
+             header: Mapping[str, Any]) -> Text | None:
+    told = told_with(as_tests(rows, findings, header), on, header["profile"]["headline"])
+    field = label_fields.as_test(told, header["data"].get("classes", ()))
+    if field is None:
+        return None
+    return Text.assemble((f"\n{printable(field['system']['name'])} as a test: ", "bold"), as_test_text(field))
 
 
 def _table(rows: Sequence[Comparison], several: bool) -> Table:

@@ -26,13 +26,14 @@ from assay.reports.label_layout import layout
 from assay.reports.label_png import render_png
 from assay.reports.label_svg import render_svg
 from assay.reports.label_text import render_text
+from assay.reports.two_classes import as_tests, told_with
 from assay.reports.wording import printable
 from assay.store import StoreError, write_aside
 
 __all__ = ["LabelError", "build", "canonical", "differences", "drawn", "expired", "read", "render_png", "render_svg",
            "render_text", "validate", "write_all"]
 
-VERSION = "0.3"
+VERSION = "0.4"
 
 
 class LabelError(ValueError):
@@ -59,6 +60,7 @@ def build(folder: Folder, verdicts: Sequence[Verdict], *, auditor: Mapping[str, 
     top = headline(folder, verdicts, system=name, findings=findings)
     rows = compare(verdicts, header["profile"], system=name)
     row = top.on or (rows[0] if rows else None)
+    told = told_with(as_tests(rows, findings, header), row, header["profile"]["headline"])
     label: dict[str, Any] = {
         "schema_version": VERSION,
         "subject": label_fields.subject(header, name, version),
@@ -68,6 +70,7 @@ def build(folder: Folder, verdicts: Sequence[Verdict], *, auditor: Mapping[str, 
         "actions": label_fields.actions(header["profile"]),
         "results": None if row is None else label_fields.results(row, findings),
         "perturbation": None if row is None else label_fields.perturbation(row, header, top),
+        "as_test": label_fields.as_test(told, header["data"].get("classes", ())),
         "evidence": label_fields.evidence(folder, rows, top, findings),
         "scope": label_fields.scope(header, row),
         "not_tested": label_fields.not_tested(folder, rows),

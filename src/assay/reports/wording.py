@@ -24,6 +24,7 @@ METRICS = {
     "error-rate": ("Wrong decisions", "share of the inputs"),
     "changed-decisions": ("Changed decisions", "share of the inputs"),
     "confidence": ("Confidence in the decision", "share"),
+    "score": ("Score of class 1", "log odds"),
     "decision": ("Number of the class decided for", ""),
     "flip-distance-l2": ("Smallest change that flips the decision", "share of the input's norm"),
     "flip-distance-linf": ("Smallest change that flips the decision", "share of the range of grey levels"),
@@ -125,6 +126,15 @@ def amount(value: float | None, unit: str = "", *, digits: int = 2) -> str:
     if is_fraction(unit):
         return f"{significant(100 * value, digits)} %"
     return f"{significant(value, digits)} {unit}".strip()
+
+
+def area(value: float) -> str:
+    """An area under a curve with two decimals; only 0 and 1 themselves are called so.
+
+    >>> area(0.9962), area(1.0), area(0.414), area(0.001)
+    ('>0.99', '1.00', '0.41', '<0.01')
+    """
+    return ">0.99" if 0.995 <= value < 1 else "<0.01" if 0 < value < 0.005 else f"{value:.2f}"
 
 
 def span(low: float | None, high: float | None, unit: str = "", *, digits: int = 2) -> str:
