@@ -188,6 +188,10 @@ def _rows(check: Check, system: str, bench: Bench, x: Examples, level: float, ma
     rate = _rate(check, target, bench, x, level, made.picture, normal)
     controls = _controls(check, target, bench, x, level, normal)
     most = dominant(decision(normal).repeat_interleave(places), decided.flatten())
+    counted = ~already
+    weak = bool(counted.any()) and beaten(controls[:, counted].mean(1), float(rate[counted].mean()),
+                                          float(places * counted.sum()))     # one patch for all: together, not one by one
+    flags = (*made.flags, *([Flag(id="worst-below-control")] if weak else []))
     rows = []
     for i, sample in enumerate(x.ids):
         extra = {"label": float(labels(x)[i]), "already-wrong": float(already[i]),
@@ -200,9 +204,7 @@ def _rows(check: Check, system: str, bench: Bench, x: Examples, level: float, ma
         low, high = clopper_pearson(round(float(rate[i]) * places), places)
         extra |= {"decision.worst": float(decided[i, 0]), "success.low": low, "success.high": high}
         extra |= {} if most is None else {"dominant-share": most.share}
-        mine, flags = controls[:, i], [*made.flags]
-        if beaten(mine, float(rate[i]), places):
-            flags.append(Flag(id="worst-below-control"))
+        mine = controls[:, i]
         rows.append(Finding(
             check=check.id, system=system, role=bench.roles[system], sample=sample, origin=system, origin_sample=sample,
             level=level, unit=UNIT, metric=metric.id, better=metric.better, normal=0.0,
@@ -210,7 +212,7 @@ def _rows(check: Check, system: str, bench: Bench, x: Examples, level: float, ma
             average_high=float(mine.amax()) if len(mine) else None, worst=float(rate[i]), size=level,
             control_size=level if len(mine) else None, controls=len(mine),
             forward=made.forward // len(x) + places * (1 + len(mine)), backward=made.backward // len(x), stop=made.stop,
-            flags=tuple(flags), extra=extra))
+            flags=flags, extra=extra))
     return rows
 
 

@@ -64,7 +64,7 @@ def _operator(x: Examples) -> Any:
 
 
 NESTED = (Affine, InputBall, Through)     # sets whose smaller members lie in the larger
-OF_IMAGES = frozenset({"added-detail", "affine", "corruption", "occlusion"})
+OF_IMAGES = frozenset({"added-detail", "affine", "corruption", "occlusion", "patch"})
 NEED_TRUTH = frozenset({"through", "details"})      # changes of the true image
 SETS: dict[str, Builder] = {"added-detail": _added, "affine": _affine, "corruption": _corruption, "details": _details,
                             "inputs": _inputs, "occlusion": _occlusion, "through": _through}
