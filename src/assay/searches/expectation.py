@@ -19,6 +19,7 @@ from assay.arrays import InputError, PerExample, per_example
 from assay.numerics.norms import norm
 from assay.perturbations.protocol import Examples
 from assay.records import Stop
+from assay.searches.moments import Moments
 from assay.searches.result import Best, Score, SearchResult, score
 
 # parameters, a generator per example -> the mean harm over fresh random views (batch,): unbiased, and differentiable
@@ -26,7 +27,6 @@ RandomObjective = Callable[[Tensor, Sequence[torch.Generator]], "Tensor | Score"
 Penalty = Callable[[Tensor], PerExample]
 Optimiser = Literal["momentum", "adam"]
 LONGEST, SHORTEST, MOMENTUM = 0.5, 0.02, 0.9
-BETA1, BETA2 = 0.9, 0.99
 ROUNDS = 4                  # times the objective is drawn to compare candidates, on the same views for all of them
 ASPECT = 4                  # longest side of a rectangle in shortest ones
 
@@ -87,18 +87,14 @@ def _climb(objective: RandomObjective, within: Set, x: Examples, generators: Seq
            trace: list[Tensor]) -> tuple[Tensor, Tensor]:
     """The last iterate and the mean of the second half; notes in `found` who never saw a gradient, in `trace` the values."""
     p, direction, total = start, torch.zeros_like(start), torch.zeros_like(start)
-    second = torch.zeros(len(start), dtype=start.dtype)
+    moments = Moments(start)
     for step in range(steps):
         gradient, value = _gradient(objective, p, generators, penalty)
         trace.append(value)
         found.broken |= ~torch.isfinite(value)
         found.flat &= gradient.flatten(1).abs().amax(1) == 0
         if optimiser == "adam":
-            direction = BETA1 * direction + (1 - BETA1) * gradient
-            second = BETA2 * second + (1 - BETA2) * norm(gradient) ** 2
-            smooth = direction / (1 - BETA1 ** (step + 1))
-            trust = norm(smooth) / (second / (1 - BETA2 ** (step + 1))).sqrt().clamp_min(1e-38)
-            move = within.uphill(x, smooth) * per_example(trust.clamp_max(1.0), smooth)
+            move = moments.move(gradient, lambda mean: within.uphill(x, mean))
         else:
             unit = gradient / per_example(norm(gradient).clamp_min(1e-38), gradient)
             direction = MOMENTUM * direction + (1 - MOMENTUM) * unit

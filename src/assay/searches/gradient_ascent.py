@@ -9,13 +9,12 @@ import torch
 from torch import Tensor
 
 from assay.arrays import InputError, per_example
-from assay.numerics.norms import norm
 from assay.perturbations.protocol import ConvexSet, Examples
+from assay.searches.moments import Moments
 from assay.searches.result import Best, Objective, SearchResult, score
 
 Optimiser = Literal["momentum", "adam"]
 LONGEST, SHORTEST, MOMENTUM = 2.0, 0.1, 0.5
-BETA1, BETA2 = 0.9, 0.99
 
 
 def gradient_ascent(objective: Objective, within: ConvexSet, *, x: Examples, generators: Sequence[torch.Generator],
@@ -62,8 +61,7 @@ def _far_start(within: ConvexSet, x: Examples, generators: Sequence[torch.Genera
 
 def _climb(objective: Objective, within: ConvexSet, x: Examples, start: Tensor, steps: int, optimiser: Optimiser,
            best: Best) -> None:
-    p, direction = start, torch.zeros_like(start)
-    second = torch.zeros(len(start), dtype=start.real.dtype)
+    p, direction, moments = start, torch.zeros_like(start), Moments(start)
     for step in range(steps):
         p = p.detach().requires_grad_(True)
         value = objective(p)
@@ -74,11 +72,7 @@ def _climb(objective: Objective, within: ConvexSet, x: Examples, start: Tensor, 
         best.flat |= flat
         gradient = torch.where(torch.isfinite(gradient.abs()), gradient, torch.zeros_like(gradient))
         if optimiser == "adam":
-            direction = BETA1 * direction + (1 - BETA1) * gradient
-            second = BETA2 * second + (1 - BETA2) * norm(gradient) ** 2
-            smooth = direction / (1 - BETA1 ** (step + 1))
-            trust = norm(smooth) / (second / (1 - BETA2 ** (step + 1))).sqrt().clamp_min(1e-38)
-            move = within.uphill(x, smooth) * per_example(trust.clamp_max(1.0), smooth)
+            move = moments.move(gradient, lambda mean: within.uphill(x, mean))
         else:
             direction = MOMENTUM * direction + (1 - MOMENTUM) * within.uphill(x, gradient)
             move = direction
