@@ -101,19 +101,19 @@ def right(system: nn.Module, x: Examples) -> Tensor:
 
 
 def smallest(systems: Systems, x: Examples) -> None:
-    """ρ: mean of ‖r‖/‖x‖ over all images, as published: DeepFool leaves the decision, whatever the label."""
+    """ρ: mean of ‖r‖/‖x‖, as published: DeepFool leaves the decision, whatever the label. Flips not found are left out."""
     for name, system in systems.items():
         with torch.no_grad():
             decided = decision(system(x.inputs))
         rho, steps = [], 0.0
         for kind in ("l2", "linf"):
             found = deepfool(system, x.inputs, decided, norm=kind)
-            size = norm(found.perturbation, kind) / norm(x.inputs, kind)
+            size = (norm(found.perturbation, kind) / norm(x.inputs, kind))[found.found]
             rho.append(float(size.mean()))
             if kind == "l2":
                 steps = float(found.backward.double().mean()) / 10         # gradients of all ten classes in each
-                middle = float(size.median())
-        told("deepfool", name, f"{rho[0]:.3f} (median {middle:.3f}) / {rho[1]:.3f}, {steps:.2f}")
+                middle, share = float(size.median()), float(found.found.double().mean())
+        told("deepfool", name, f"{rho[0]:.3f} (median {middle:.3f}, {share:.1%} flipped) / {rho[1]:.3f}, {steps:.2f}")
 
 
 def chance(systems: Systems, x: Examples, draws: int = 20) -> None:
