@@ -111,7 +111,7 @@ def smallest(systems: Systems, x: Examples) -> None:
             size = (norm(found.perturbation, kind) / norm(x.inputs, kind))[found.found]
             rho.append(float(size.mean()))
             if kind == "l2":
-                steps = float(found.backward.double().mean()) / 10         # gradients of all ten classes in each
+                steps = float(found.backward.double().mean()) / 9          # gradients of the nine other classes in each
                 middle, share = float(size.median()), float(found.found.double().mean())
         told("deepfool", name, f"{rho[0]:.3f} (median {middle:.3f}, {share:.1%} flipped) / {rho[1]:.3f}, {steps:.2f}")
 
