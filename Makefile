@@ -16,7 +16,7 @@ test-fast: $(STAMP)
 	$(BIN)/python -m pytest -q -n auto -m "not slow"
 
 check: $(STAMP)
-	$(BIN)/ruff check src tests recipes benchmarks attacks
+	$(BIN)/ruff check src tests recipes benchmarks attacks examples
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 

@@ -1,6 +1,6 @@
 """Audit a scikit-learn classifier, which gives scores and no gradients, beside a differentiable one.
 
-    pip install 'assay[sklearn]'
+    pip install -e '.[sklearn]'
     python examples/audit_sklearn.py [FOLDER]
 
 Without gradients a search has queries alone, and starts from the worst cases of the system beside it. What it does not find

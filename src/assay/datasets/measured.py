@@ -201,7 +201,7 @@ def simulate(images: Source, operator: LinearOperator, *, noise: float = 0.01, s
              options: Mapping[str, Any] | None = None) -> SimulatedMeasurements:
     """The data set of images measured through the operator, marked simulated.
 
-    `noise` is relative: E‖n‖ = noise · ‖A x‖.
+    `noise` is relative: E‖n‖² = (noise ‖A x‖)².
     """
     if not 0 <= noise < 1:
         raise InputError(f"noise is a share of ‖y‖ and must be in [0, 1), got {noise}")
