@@ -79,7 +79,7 @@ class _Problem:
         sigma = per_example(self.sigma, p)
         p_next = (p + sigma * (self.forward(bar) - data)) / (1 + sigma)
         raw = q + per_example(self.sigma, q) * self.differences.forward(bar)
-        length = (raw.real.square() + raw.imag.square()).sum(1, keepdim=True).clamp_min(1e-30).sqrt()
+        length = raw.abs().square().sum(1, keepdim=True).clamp_min(1e-30).sqrt()
         return x_next, p_next, raw * (self.weight / length).clamp_max(1.0)
 
     def step(self, state: State, data: Tensor) -> State:
