@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,13 +23,10 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from assay.datasets.labelled import PARTS, bundled_digits, load_labelled, one_batch
-from assay.systems.established_classifiers import HogSvm, MultinomialRegression
-from assay.systems.hog import hog
+from assay.systems import fitting
 from assay.systems.literature.lenet import LeNet
 from assay.systems.literature.mlp import Mlp
 
-C = 0.5                                                 # systems.md: HOG + SVM of section B12
-WEIGHTS = tuple(10.0 ** k for k in range(-5, 1))        # ℓ2 weights that multinomial regression is tried with
 Part = tuple[Tensor, Tensor]
 
 
@@ -76,78 +73,18 @@ def train(model: nn.Module, part: Part, *, steps: int, batch: int, rate: float, 
         optimiser.step()
 
 
-def minimise(objective: Callable[[Tensor], Tensor], start: Tensor, *, tolerance: float) -> Tensor:
-    """L-BFGS in double precision until the gradient's norm is `tolerance` times that at the origin."""
-    origin = torch.zeros_like(start, dtype=torch.float64, requires_grad=True)
-    (first,) = torch.autograd.grad(objective(origin), origin)
-    enough = tolerance * float(first.norm())
-    x = start.double().clone().requires_grad_(True)
-    for _ in range(50):     # torch's L-BFGS ends early when a line search stalls; a new one starts with fresh curvature
-        optimiser = torch.optim.LBFGS([x], max_iter=1000, history_size=50, tolerance_grad=enough / math.sqrt(x.numel()),
-                                      tolerance_change=0, line_search_fn="strong_wolfe")
-
-        def closure(optimiser: torch.optim.Optimizer = optimiser) -> Tensor:
-            optimiser.zero_grad()
-            value = objective(x)
-            value.backward()
-            return value
-
-        optimiser.step(closure)
-        (gradient,) = torch.autograd.grad(objective(x), x)
-        if float(gradient.norm()) <= enough:
-            return x.detach()
-    raise SystemExit(f"L-BFGS stopped at a gradient of {float(gradient.norm()):.1e}; enough is {enough:.1e}")
+def fit_svm(digits: Digits) -> tuple[nn.Module, dict[str, str]]:
+    """One linear SVM per class on HOG features."""
+    fitted = fitting.fit("hog-svm", [digits.train], [digits.tuning], classes=digits.classes, strengths=(fitting.C,)).module
+    cell, features = fitted.cell, fitted.features
+    return fitted, {"architecture": f"HOG, {cell}x{cell} cells, {features} features; linear SVM", "C": str(fitting.C)}
 
 
-def svm_objective(theta: Tensor, features: Tensor, labels: Tensor) -> Tensor:
-    """Σ_c ½‖(w_c, b_c)‖² + C Σ_i max(0, 1 − y_ic s_ic)², y = ±1: LIBLINEAR's, which counts the bias as a weight.
-
-    Strongly convex with modulus 1, so the minimiser is at most the gradient's norm away.
-    """
-    signs = 2 * F.one_hot(labels, theta.shape[0]).to(theta) - 1
-    scores = features @ theta[:, :-1].T + theta[:, -1]
-    return theta.square().sum() / 2 + C * (1 - signs * scores).clamp_min(0).square().sum()
-
-
-def fit_svm(digits: Digits) -> tuple[HogSvm, dict[str, str]]:
-    """One linear SVM per class on HOG features, in cells of 2×2 pixels for 8×8 images and 4×4 for larger ones."""
-    images, labels = digits.train
-    cell = 2 if images.shape[-1] == 8 else 4
-    features = hog(images.double(), cell=cell)
-    start = torch.zeros(digits.classes, features.shape[1] + 1, dtype=torch.float64)
-    theta = minimise(lambda theta: svm_objective(theta, features, labels), start, tolerance=1e-8)
-    model = HogSvm(features=features.shape[1], classes=digits.classes, cell=cell)
-    _set(model.svm, theta)
-    return model, {"architecture": f"HOG, {cell}x{cell} cells, {features.shape[1]} features; linear SVM", "C": str(C)}
-
-
-def regression_objective(theta: Tensor, pixels: Tensor, labels: Tensor, weight: float) -> Tensor:
-    """Mean cross-entropy + weight/2 · ‖W‖²; the bias is not shrunk."""
-    return F.cross_entropy(pixels @ theta[:, :-1].T + theta[:, -1], labels) + weight / 2 * theta[:, :-1].square().sum()
-
-
-def fit_regression(digits: Digits) -> tuple[MultinomialRegression, dict[str, str]]:
-    """The ℓ2 weight with the smallest cross-entropy on the tuning part, of `WEIGHTS`, from the largest down."""
-    (images, labels), (tuning, tuning_labels) = digits.train, digits.tuning
-    pixels, theta = images.flatten(1).double(), torch.zeros(digits.classes, images[0].numel() + 1, dtype=torch.float64)
-    losses: dict[float, float] = {}
-    found: dict[float, Tensor] = {}
-    for weight in sorted(WEIGHTS, reverse=True):
-        theta = minimise(lambda theta, weight=weight: regression_objective(theta, pixels, labels, weight), theta,
-                         tolerance=1e-6)
-        found[weight] = theta
-        losses[weight] = float(regression_objective(theta, tuning.flatten(1).double(), tuning_labels, 0.0))
-    best = min(losses, key=losses.__getitem__)
-    model = MultinomialRegression(pixels=pixels.shape[1], classes=digits.classes)
-    _set(model.linear, found[best])
-    return model, {"architecture": "multinomial regression on pixels", "l2_weight": f"{best:g}",
-                   "tuning_cross_entropy": json.dumps({f"{k:g}": round(v, 4) for k, v in losses.items()})}
-
-
-def _set(layer: nn.Linear, theta: Tensor) -> None:
-    with torch.no_grad():
-        layer.weight.copy_(theta[:, :-1])
-        layer.bias.copy_(theta[:, -1])
+def fit_regression(digits: Digits) -> tuple[nn.Module, dict[str, str]]:
+    """The ℓ2 weight with the smallest cross-entropy on the tuning part."""
+    found = fitting.fit("multinomial", [digits.train], [digits.tuning], classes=digits.classes)
+    return found.module, {"architecture": "multinomial regression on pixels", "l2_weight": f"{found.strength:g}",
+                          "tuning_cross_entropy": json.dumps({f"{k:g}": round(v, 4) for k, v in found.losses.items()})}
 
 
 def accuracy(model: nn.Module, part: Part) -> float:

@@ -77,6 +77,11 @@ def recipe_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--task", default="", help="reconstruction or classification, where neither SYSTEM nor DATA tells."),
         click.option("--labels", help="Classification: name of the array of labels in a .npz file."),
         click.option("--classes", help="Classification: text file with the names of the classes, one a line."),
+        click.option("--fit", default="",
+                     help="Classification: labelled images to fit hog-svm or multinomial to, none of them audited; of the "
+                          "size and classes of DATA. Of a .npz with a training part, that part."),
+        click.option("--fit-key", help="Name of the array of images in the .npz of --fit."),
+        click.option("--fit-labels", help="Name of the array of labels in the .npz of --fit."),
         click.option("--value-range", type=float, nargs=2, default=None,
                      help="Classification: least and greatest value of a pixel (0 255 for integers, 0 1 for floats)."),
         click.option("--weights", type=click.Path(path_type=Path), help="Weights of SYSTEM (.safetensors, author's .npz)."),
@@ -153,16 +158,23 @@ def _command() -> str:
     return str(called.relative_to(Path.cwd()) if called.is_relative_to(Path.cwd()) else called)
 
 
+def _session(recipe: Any) -> Any:
+    from assay.audits.prepare import session_from
+
+    if recipe.fit:
+        click.echo(f"Fitting the established method to images of {recipe.fit} (a minute or two, if they are many)", err=True)
+    return session_from(recipe)
+
+
 def _run(recipe: Any, out: Path | None, form: str, processes: int = 1, batch: int | None = None) -> int:
     from assay.api import Audit, default_folder
     from assay.audits.cost import forecast
     from assay.audits.executors import executor
     from assay.audits.plan import make_plan
-    from assay.audits.prepare import session_from
     from assay.audits.run import run_audit
     from assay.reports import progress
 
-    session = session_from(recipe)
+    session = _session(recipe)
     plan, folder = make_plan(session), out or default_folder(session)
     if not plan.units:
         raise Exit("untested", "Nothing was tested: no check of this profile applies to this system and data.")
@@ -196,10 +208,9 @@ def plan_(**values: Any) -> int:
     """Say what would run, what would not and why, and how long it would take. Runs no search."""
     from assay.audits.cost import forecast
     from assay.audits.plan import make_plan
-    from assay.audits.prepare import session_from
     from assay.reports import progress
 
-    session = session_from(_recipe(values))
+    session = _session(_recipe(values))
     plan = make_plan(session)
     click.echo(progress.plan_text(session.header(), plan.data(session.data.ids),
                                   forecast(session, plan, session.bench())))

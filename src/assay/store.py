@@ -1,6 +1,7 @@
 """One folder per audit: append-only, hashed, resumable. No torch; tensors are read as numpy arrays.
 
-    audit.json  plan.json  parts/*.parquet  witnesses/*.safetensors  exhibits/*.safetensors  manifest.json  log.jsonl
+    audit.json  plan.json  fitted/*.safetensors  parts/*.parquet  witnesses/*.safetensors  exhibits/*.safetensors
+    manifest.json  log.jsonl
 
 A unit of work is finished when its part exists; every file is written aside, flushed and renamed, so a killed run loses
 at most the unit in flight. `manifest.json` hashes everything but itself, the log, the report and the label; times and
@@ -23,7 +24,7 @@ import pyarrow.parquet as pq
 
 from assay.records import FORMAT_VERSION, Finding, from_data, to_data, to_json
 
-HASHED = ("audit.json", "plan.json", "parts", "witnesses", "exhibits")
+HASHED = ("audit.json", "plan.json", "fitted", "parts", "witnesses", "exhibits")
 FINDINGS = pa.schema([
     *[(name, pa.string()) for name in ("check", "system", "role", "sample", "origin", "origin_sample")],
     ("level", pa.float64()), ("unit", pa.string()), ("metric", pa.string()), ("better", pa.string()),
@@ -74,8 +75,12 @@ class AuditFolder:
         self.path = Path(path)
 
     @classmethod
-    def create(cls, path: Path, header: Mapping[str, Any], plan: Mapping[str, Any]) -> AuditFolder:
-        """A new folder, or the existing one if it holds the same audit; another audit's folder is refused."""
+    def create(cls, path: Path, header: Mapping[str, Any], plan: Mapping[str, Any],
+               fitted: Mapping[str, bytes] | None = None) -> AuditFolder:
+        """A new folder, or the existing one if it holds the same audit; another audit's folder is refused.
+
+        `fitted` are the weights files of systems that were fitted for this audit, by the systems' names.
+        """
         folder = cls(path)
         text = to_json({"format": FORMAT_VERSION, **header}, indent=1).encode()
         existing = folder.path / "audit.json"
@@ -86,6 +91,8 @@ class AuditFolder:
                                  "choose another --out, or delete the folder")
         else:
             write_aside(folder.path / "plan.json", to_json(plan, indent=1).encode())
+            for name, content in (fitted or {}).items():
+                write_aside(folder.path / "fitted" / f"{name}.safetensors", content)
             write_aside(existing, text)
         return folder
 
@@ -101,6 +108,10 @@ class AuditFolder:
     @property
     def plan(self) -> dict[str, Any]:
         return self._json("plan.json")
+
+    def fitted(self) -> dict[str, Path]:
+        """The weights files of systems that were fitted for this audit, by the systems' names."""
+        return {path.stem: path for path in sorted((self.path / "fitted").glob("*.safetensors"))}
 
     @property
     def skipped(self) -> list[dict[str, str]]:

@@ -9,15 +9,15 @@ import pytest
 import torch
 
 from assay.arrays import InputError
-from assay.systems.hog import hog
+from assay.systems.hog import cell_for, hog
 
 
 def slow_hog(image: np.ndarray, cell: int, *, shared: bool) -> np.ndarray:
     """HOG of one image (height, width, channels), pixel by pixel; `shared` votes go to two bins, else to the one hit."""
     height, width, channels = image.shape
     cells = np.zeros((height // cell, width // cell, 9))
-    for row in range(height):
-        for column in range(width):
+    for row in range(height // cell * cell):
+        for column in range(width // cell * cell):
             best = (0.0, 0.0, 0.0)
             for c in range(channels):
                 down = image[row + 1, column, c] - image[row - 1, column, c] if 0 < row < height - 1 else 0.0
@@ -52,13 +52,14 @@ def tensor(image: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(image.transpose(2, 0, 1)[None].copy())
 
 
-@pytest.mark.parametrize(("image", "cell"), [(grey(), 4), (grey(8, 8), 2), (colour(), 2), (colour(8, 12), 4)])
+@pytest.mark.parametrize(("image", "cell"), [(grey(), 4), (grey(8, 8), 2), (colour(), 2), (colour(8, 12), 4),
+                                              (colour(15, 18), 4)])
 def test_equals_the_slow_implementation(image, cell):
     assert np.allclose(hog(tensor(image), cell=cell)[0].numpy(), slow_hog(image, cell, shared=True), atol=1e-12)
     assert not np.allclose(hog(tensor(image), cell=cell)[0].numpy(), slow_hog(image, cell, shared=False), atol=1e-2)
 
 
-@pytest.mark.parametrize(("image", "cell"), [(grey(), 4), (grey(8, 8), 2), (colour(), 2)])
+@pytest.mark.parametrize(("image", "cell"), [(grey(), 4), (grey(8, 8), 2), (colour(), 2), (colour(15, 18), 4)])
 def test_the_slow_implementation_with_whole_votes_equals_scikit_image(image, cell):
     feature = pytest.importorskip("skimage.feature", reason="scikit-image is not installed")
     theirs = feature.hog(image, orientations=9, pixels_per_cell=(cell, cell), cells_per_block=(2, 2), block_norm="L2",
@@ -72,6 +73,14 @@ def test_the_slow_implementation_with_whole_votes_equals_scikit_image(image, cel
 def test_as_many_features_as_published():
     assert hog(torch.rand(2, 1, 28, 28)).shape == (2, 1296)
     assert hog(torch.rand(2, 1, 8, 8), cell=2).shape == (2, 324)
+    assert hog(torch.rand(1, 3, 128, 64), cell=cell_for(128, 64) * 2).shape == (1, 3780)
+
+
+def test_cells_suit_the_size_and_features_stay_few():
+    counts = {side: hog(torch.rand(1, 1, side, side), cell=cell_for(side, side)).shape[1] for side in (4, 8, 15, 16, 28, 31, 64,
+                                                                                                      65, 100, 128, 224, 299)}
+    assert counts[8] == 324 and counts[28] == 1296 and counts[224] == 8100
+    assert max(counts.values()) <= 8100 and min(counts.values()) >= 36
 
 
 def test_a_constant_image_has_no_features_and_no_gradient():
@@ -121,7 +130,7 @@ def test_does_not_depend_on_the_batch():
 
 
 @pytest.mark.parametrize(("x", "cell", "words"), [
-    (torch.zeros(1, 1, 9, 8), 4, "whole cells, got 9×8"),
+    (torch.zeros(1, 1, 9, 7), 4, "whole cells, got 9×7"),
     (torch.zeros(1, 1, 4, 4), 4, "at least 2×2 whole cells"),
     (torch.zeros(1, 8, 8), 2, "(batch, channels, height, width)"),
     (torch.zeros(1, 1, 8, 8, dtype=torch.uint8), 2, "/ 255")])

@@ -14,6 +14,7 @@ from assay.datasets.bundled import SETS
 from assay.datasets.measured import Dataset
 from assay.profiles import load as profiles
 from assay.systems import catalogue
+from assay.systems.fitting import METHODS
 
 TASKS = {"reconstruction": reconstruction, "classification": classification}
 
@@ -62,6 +63,9 @@ def resolved(words: Recipe, data: Dataset | None = None) -> Recipe:
     established = tuple(words.established) or task.ESTABLISHED
     if established == ("none",):
         established = ()
+    if words.fit and not METHODS.keys() & set(established):
+        raise InputError(f"--fit {words.fit}: nothing is fitted to it; the established methods that can be are "
+                         f"{', '.join(METHODS)}: name one with --established, or leave out --fit")
     return replace(words, task=name, data=words.data or task.DATA, established=established)
 
 

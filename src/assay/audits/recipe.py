@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from assay.records import Role
+from assay.store import AuditFolder
 from assay.systems import catalogue
 
 
@@ -16,8 +17,9 @@ class Recipe:
     """Everything a user says. Another process, or `assay verify` next year, builds the same session from it.
 
     `data` is "bundled:NAME" or a path; `task` what the systems do ("" where system or data say so themselves); `weights`
-    maps a system to its file. `labels`, `classes` and `value_range` belong to classification; `mask` ("lines" or
-    "variable-density") to `noise`, and `kspace` to `axes`, to reconstruction.
+    maps a system to its file. `labels`, `classes`, `value_range` and `fit` (labelled images that established classifiers are
+    fitted to, with the names of its arrays) belong to classification; `mask` ("lines" or "variable-density") to `noise`, and
+    `kspace` to `axes`, to reconstruction.
     """
 
     systems: Sequence[str]
@@ -27,6 +29,9 @@ class Recipe:
     labels: str | None = None
     classes: str | None = None
     value_range: tuple[float, float] | None = None
+    fit: str = ""
+    fit_key: str | None = None
+    fit_labels: str | None = None
     kspace: bool = False
     key: str | None = None
     axes: str | None = None
@@ -47,8 +52,23 @@ class Recipe:
     def data_dict(self) -> dict[str, Any]:
         values = dict(vars(self))
         values["systems"], values["established"] = list(self.systems), list(self.established)
+        values["fit"] = str(self.fit)
         values["value_range"] = None if self.value_range is None else list(self.value_range)
         return values
+
+
+def as_chosen(header: Mapping[str, Any], folder: AuditFolder) -> dict[str, Any]:
+    """The recipe of an audit with what was chosen and fitted for it, so that neither need be done again.
+
+    Regularisation stands in the header, fitted weights in the folder; the systems' digests cover both.
+    """
+    recipe: dict[str, Any] = dict(header["recipe"])
+    options = {name: dict(values) for name, values in recipe["options"].items()}
+    for name, choice in header["choices"].items():
+        if "weight" in choice:
+            options[name] = {**options.get(name, {}), "weight": choice["weight"]}
+    kept = {name: str(path) for name, path in folder.fitted().items()}
+    return {**recipe, "options": options, "weights": {**recipe["weights"], **kept}}
 
 
 def loaded(words: Recipe, name: str, role: Role, **options: Any) -> catalogue.Loaded:

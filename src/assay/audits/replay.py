@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors.torch import load
 from torch import Tensor
 
 from assay.audits.plan import sample_positions
 from assay.audits.prepare import session_from
+from assay.audits.recipe import as_chosen
 from assay.audits.session import Session
 from assay.checks import fooling, manitest, patch, physical
 from assay.checks.asked_once import FITTED
@@ -28,6 +30,8 @@ from assay.perturbations.protocol import Examples
 from assay.records import Finding, digest_of
 from assay.searches.power_iteration import linearised
 from assay.store import AuditFolder, StoreError, witness_key
+from assay.systems.catalogue import Loaded
+from assay.systems.digest import file_digest, root_digest
 from assay.verdicts import harm
 from assay.verification import Say
 
@@ -38,16 +42,20 @@ PER_HEADLINE = 4            # rows replayed of the headline check, for each syst
 
 
 def replay_all(folder: AuditFolder, everything: bool, say: Say) -> None:
-    """Build the session again, check the digests of systems and data, and compare every replayed number."""
+    """Build the session again, check the digests of systems and data, and compare every replayed number.
+
+    Regularisation and fitted weights are those that were chosen and kept, which the systems' digests cover; `everything`
+    chooses and fits anew, and thereby checks the choice.
+    """
     header = folder.header
     if not header.get("recipe"):
         say("the system can be built again", False, "it was audited from memory, so only files and label were checked")
         return
-    session = session_from(header["recipe"] if everything else _as_chosen(header))
+    session = session_from(header["recipe"] if everything else as_chosen(header, folder))
     digests = {r["name"]: r["digest"] for r in header["systems"]}
     for loaded in session.systems:
         name = loaded.record.name
-        say(f"{name} is the system that was audited", loaded.record.digest == digests.get(name),
+        say(f"{name} is the system that was audited", _is_audited(loaded, folder, digests.get(name, "")),
             f"sha256 {loaded.record.digest[:16]}…")
     if not say("the data are those that were audited", session.data.record.digest == header["data"]["digest"],
                f"sha256 {session.data.record.digest[:16]}…"):
@@ -82,17 +90,18 @@ def differing(row: Finding, numbers: Mapping[str, float]) -> list[str]:
     return found
 
 
-def _as_chosen(header: Mapping[str, Any]) -> dict[str, Any]:
-    """The recipe with the regularisation that was chosen, so that it need not be chosen again.
+def _is_audited(loaded: Loaded, folder: AuditFolder, digest: str) -> bool:
+    """Whether it is the system of that digest; weights fitted anew must be those of the folder to within rounding."""
+    kept = folder.fitted().get(loaded.record.name)
+    if loaded.weights is None or kept is None:
+        return loaded.record.digest == digest
+    stored, anew = load(kept.read_bytes()), load(loaded.weights)
+    same = stored.keys() == anew.keys() and all(_close(anew[name], stored[name]) for name in stored)
+    return same and root_digest({kept.name: file_digest(kept)}) == digest
 
-    The system's digest covers it; `everything` chooses anew and thereby checks the choice.
-    """
-    recipe: dict[str, Any] = dict(header["recipe"])
-    options = {name: dict(values) for name, values in recipe["options"].items()}
-    for name, choice in header["choices"].items():
-        if "weight" in choice:
-            options[name] = {**options.get(name, {}), "weight": choice["weight"]}
-    return {**recipe, "options": options}
+
+def _close(anew: Tensor, stored: Tensor) -> bool:
+    return anew.shape == stored.shape and float((anew - stored).abs().max()) <= TOLERANCE * float(stored.abs().max())
 
 
 def replays(folder: AuditFolder, session: Session, *, everything: bool = False,

@@ -18,6 +18,7 @@ from assay.datasets.frames import Array, MappedArray, check_sample, readable, re
 
 PAIRS = (("images", "labels"), ("images", "label"), ("x", "y"), ("X", "y"), ("data", "target"), ("data", "labels"),
          ("x_test", "y_test"), ("test_images", "test_labels"))
+TRAINING = (("x_train", "y_train"), ("train_images", "train_labels"), ("X_train", "y_train"))
 LIMIT_CLASSES = 100_000
 LIMIT_NAMES = 2**24         # bytes of a file of class names
 
@@ -58,12 +59,24 @@ def npz_frames(path: Path, image_key: str | None, label_key: str | None, names: 
         place=lambda i: f"{images.where}, image {i}", channels_first=channels_first, note=told)
 
 
-def _keys(path: Path, image_key: str | None, label_key: str | None) -> tuple[str, str]:
+def training_keys(path: Path) -> tuple[str, str] | None:
+    """The arrays of an .npz that hold images and labels to train on, by their usual names; None where not one pair does."""
+    held = _held(path)
+    pairs = [pair for pair in TRAINING if set(pair) <= set(held)]
+    return pairs[0] if len(pairs) == 1 else None
+
+
+def _held(path: Path) -> list[str]:
+    """The names of the arrays in the archive."""
     try:
         with zipfile.ZipFile(path) as archive:
-            held = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
+            return [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
     except BROKEN_ZIP as error:
         raise InputError(f"{shown(path)}: truncated or not a .npz archive ({error}); copy or export it again") from None
+
+
+def _keys(path: Path, image_key: str | None, label_key: str | None) -> tuple[str, str]:
+    held = _held(path)
     pairs = {(image_key or images, label_key or labels) for images, labels in PAIRS
              if (image_key or images) in held and (label_key or labels) in held}
     if image_key is not None and label_key is not None:

@@ -6,6 +6,7 @@ reads again what it needs, and refuses a sample whose bytes are no longer those 
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from torch import Tensor
 from assay.arrays import InputError, check_finite
 from assay.datasets.formats_labelled import LabelledFrames, class_names, folder_frames, npz_frames
 from assay.datasets.frames import Array, check_dtype, digest, is_folder, readable, regular_file, shown
+from assay.datasets.measured import Dataset
 from assay.perturbations.protocol import Examples
 from assay.records import DataRecord, digest_of
 
@@ -225,6 +227,17 @@ def _layout(stored: Array, channels_first: bool) -> Array:
 
 def _digest(stored: Array, label: int) -> str:
     return digest_of({"pixels": digest(stored), "label": label})
+
+
+def image_digests(data: Dataset, chunk: int = 256) -> list[str]:
+    """sha256 of each image (its values in [0, 1], not its label), by which samples of two data sets can be compared.
+
+    >>> len(set(image_digests(bundled_digits("tuning"))))
+    200
+    """
+    starts = range(0, len(data.ids), chunk)
+    parts = (data.fetch(range(start, min(start + chunk, len(data.ids)))).inputs for start in starts)
+    return [hashlib.sha256(image.contiguous().numpy().tobytes()).hexdigest() for part in parts for image in part]
 
 
 def one_batch(data: LabelledImages) -> tuple[Float[Tensor, "n channels height width"], Tensor]:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from safetensors.torch import save
 from torch import nn
 
 from assay.arrays import InputError
-from assay.records import Role, SystemRecord, digest_of
+from assay.records import Role, SystemRecord, digest_of, to_json
 from assay.systems import adapters, classical, keras
 from assay.systems.digest import file_digest, module_digest, object_digest, root_digest
 from assay.systems.function import FunctionSystem
@@ -21,7 +24,7 @@ from assay.systems.protocol import System, SystemFamily
 from assay.systems.shipped import NETWORKS
 from assay.systems.sklearn import SklearnSystem, is_estimator
 from assay.systems.torch import OperatorNetwork, PhysicsNetwork, TorchSystem
-from assay.systems.weights import SHIPPED, fill, read_weights
+from assay.systems.weights import SHIPPED, State, fill, read_weights
 
 CLASSICAL: dict[str, Callable[..., SystemFamily]] = {
     "total-variation": classical.TotalVariation,
@@ -120,9 +123,31 @@ def _network(spec: str, role: Role, weights: Path | None) -> Loaded:
         raise InputError(f"system {spec!r}: its author's weights do not ship with Assay; give them by --weights FILE.npz")
     path = weights if weights is not None else Path(str(SHIPPED / network.weights))
     state, facts = read_weights(path, network.from_author)
+    options = {} if weights is None else {"weights": str(weights)}
+    description = network.description if weights is None else f"{network.description.split(',')[0]}, weights {path.name}"
+    return _filled(spec, role, state, facts, path, file_digest(path), description=description, options=options)
+
+
+def fitted(spec: str, *, role: Role, state: State, facts: Mapping[str, Any], description: str) -> Loaded:
+    """The built-in system with weights that were fitted for this audit; `facts` say how, in the header of their file.
+
+    Its digest is that of the weights file, so loading the file that an audit keeps gives the same system.
+    """
+    content = save({name: value.detach().contiguous() for name, value in state.items()},
+                   {"fitted": to_json(facts)})      # one entry: safetensors writes several in any order
+    name = f"{NETWORKS[spec].description.split(',')[0]}, {description}"
+    loaded = _filled(spec, role, state, {}, Path(f"{spec}.safetensors"), hashlib.sha256(content).hexdigest(),
+                     description=name, options={})
+    return replace(loaded, weights=content)
+
+
+def _filled(spec: str, role: Role, state: State, facts: Mapping[str, str], path: Path, digest: str, *, description: str,
+            options: Mapping[str, Any]) -> Loaded:
+    """The built-in network with these weights, which are those of the file `path`."""
+    network = NETWORKS[spec]
     module = network.build(state)
     fill(module, state, path)
-    files = {path.name: file_digest(path)}
+    files = {path.name: digest}
     settings = {"weights": path.name, **facts}
     system: System | SystemFamily
     if network.task == "classification":
@@ -130,8 +155,6 @@ def _network(spec: str, role: Role, weights: Path | None) -> Loaded:
     else:
         system = OperatorNetwork(module, name=spec, settings=settings, one_operator=network.one_operator,
                                  one_coil=network.one_coil)
-    options = {} if weights is None else {"weights": str(weights)}
-    description = network.description if weights is None else f"{network.description.split(',')[0]}, weights {path.name}"
     return Loaded(system=system, record=SystemRecord(
         name=spec, role=role, kind=network.kind, description=description, digest=root_digest(files),
         access=int(system.access), loader=spec, options=options, files=files))
@@ -166,5 +189,4 @@ def _factory(spec: str, role: Role, options: dict[str, Any]) -> Loaded:
         raise InputError(f"system {spec!r}: the factory raised {type(error).__name__}: {error}; call it by hand to see where"
                          ) from error
     loaded = adopt(made, role=role)
-    from dataclasses import replace
     return Loaded(system=loaded.system, record=replace(loaded.record, loader=spec, options=options))

@@ -19,9 +19,9 @@ class HogSvm(nn.Module):
     """W hog(x) + b: images (batch, channels, height, width) in [0, 1] to the scores of one-versus-rest linear SVMs.
 
     Score c is the signed decision value of "class c against the rest" (Crammer and Singer's joint hinge is not used).
-    `cell` is 4 pixels for 28×28 images, which gives 1,296 features. For 8×8 images it is 2: four cells a side, where 4
-    would leave a single block; enlarging the images instead would make up pixels between the real ones, and gradients
-    with them. `cell_size` repeats it among the weights, so that a weights file says what it belongs to.
+    `cell` is a cell's side in pixels (`hog.cell_for`): small images have small cells, since enlarging the images instead
+    would make up pixels between the real ones, and gradients with them. `cell_size` repeats it among the weights, so that a
+    weights file says what it belongs to.
     """
 
     def __init__(self, *, features: int, classes: int, cell: int) -> None:
@@ -50,7 +50,11 @@ class MultinomialRegression(nn.Module):
         self.linear = nn.Linear(pixels, classes)
 
     def forward(self, x: Batch) -> Float[Tensor, "batch classes"]:
-        return self.linear(x.flatten(1))
+        values = x.flatten(1)
+        if values.shape[1] != self.linear.in_features:
+            raise InputError(f"images of {'×'.join(map(str, x.shape[1:]))} have {values.shape[1]} values, this regression "
+                             f"was fitted to {self.linear.in_features}; give images of the size it was fitted to")
+        return self.linear(values)
 
 
 def build_hog_svm(state: Mapping[str, Tensor]) -> HogSvm:

@@ -15,10 +15,15 @@ SETTINGS = "settings.json"
 
 @dataclass(frozen=True, kw_only=True)
 class Loaded:
-    """A system (or a family of systems, one per forward model) beside the record that identifies it."""
+    """A system (or a family of systems, one per forward model) beside the record that identifies it.
+
+    `weights` is the weights file (safetensors) of a system that was fitted for this audit alone: the audit's folder keeps
+    it, since no other file does.
+    """
 
     system: System | SystemFamily
     record: SystemRecord
+    weights: bytes | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Units spread over local processes, each of which builds the session anew from its recipe."""
+"""Units spread over local processes, each of which builds the session from its recipe, with what was chosen and fitted."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import torch
 
 from assay.arrays import InputError
 from assay.audits.plan import Unit
+from assay.audits.recipe import as_chosen
 from assay.audits.run import run_unit
 from assay.audits.session import Session
 from assay.checks.check import Bench, Check
@@ -37,7 +38,7 @@ class Processes:
         threads = min(session.threads, max(1, (os.cpu_count() or 1) // self.count))
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(self.count, mp_context=context, initializer=_start,
-                                 initargs=(dict(session.recipe), str(folder.path), threads, self.batch)) as pool:
+                                 initargs=(as_chosen(folder.header, folder), str(folder.path), threads, self.batch)) as pool:
             waiting = {pool.submit(_work, unit): unit for unit in units}
             try:
                 for finished in as_completed(waiting):
