@@ -34,7 +34,7 @@ def pictures(n: int, seed: int, *, classes: int = CLASSES, side: int = SIDE) -> 
     generator, labels = np.random.default_rng(seed), np.arange(n) % classes
     rows, columns = np.mgrid[:side, :side]
     angle = (labels + 0.15 * generator.standard_normal(n)) * np.pi / classes
-    phase = np.cos(angle)[:, None, None] * columns + np.sin(angle)[:, None, None] * rows + generator.random((n, 1, 1)) * 6
+    phase = np.cos(angle)[:, None, None] * columns + np.sin(angle)[:, None, None] * rows + generator.random((n, 1, 1))
     images = 0.5 + 0.25 * np.sin(phase)[..., None] + 0.05 * generator.standard_normal((n, side, side, 3))
     return (255 * images.clip(0, 1)).astype(np.uint8), labels
 
@@ -72,7 +72,8 @@ def data(tmp_path_factory) -> str:
 @pytest.fixture(scope="module")
 def finished(data, tmp_path_factory) -> assay.Audit:
     folder = tmp_path_factory.mktemp("fitted")
-    return assay.audit("test_fitted:network", data, task="classification", fit=Path(data), profile=small.profile(folder),
+    (folder / "small.toml").write_text(small.PROFILE.format(low=0.5, level=1.0, within=0.05), encoding="utf-8")
+    return assay.audit("test_fitted:network", data, task="classification", fit=Path(data), profile=str(folder / "small.toml"),
                        established=("hog-svm", "multinomial"), limit=6, out=folder / "audit")
 
 

@@ -141,13 +141,26 @@ def test_the_regression_refuses_images_of_another_size():
         MultinomialRegression(pixels=64, classes=10)(torch.zeros(1, 1, 12, 12))
 
 
-@pytest.mark.parametrize("name", ["hog_svm", "multinomial"])
-def test_the_recipe_gives_the_shipped_weights_to_within_what_was_solved_for(name):
-    """The minimiser is one; the file holds it to single precision, or (regression) to the gradient it was stopped at."""
-    again = {"hog_svm": recipe.fit_svm, "multinomial": recipe.fit_regression}[name](recipe.bundled())[0].state_dict()
-    for key, value in shipped(name)[0].state_dict().items():
-        near = {"hog_svm": 1e-6, "multinomial": 2e-3}[name]
-        assert torch.allclose(again[key], value, rtol=0, atol=near) and not torch.allclose(again[key] + 3 * near, value, atol=near)
+@pytest.mark.parametrize(("name", "of", "strengths", "near"), [("hog-svm", "hog_svm", (fitting.C, 0.6), 1e-6),
+                                                               ("multinomial", "multinomial", (1e-4, 2e-4), 2e-3)])
+def test_fitting_again_gives_the_shipped_weights(name, of, strengths, near):
+    """Of the one minimiser: the file holds it to single precision, or (regression) to the gradient it was stopped at."""
+    train, tuning = ([one_batch(bundled_digits(part))] for part in ("train", "tuning"))
+    same, other = (fitting.fit(name, train, tuning, classes=10, strengths=(s,)).module.state_dict() for s in strengths)
+    expected = shipped(of)[0].state_dict()
+    assert all(torch.allclose(same[key], expected[key], rtol=0, atol=near) for key in expected)
+    assert not all(torch.allclose(other[key], expected[key], rtol=0, atol=10 * near) for key in expected)
+
+
+def test_the_path_ends_where_tuning_images_get_worse_and_the_best_is_kept():
+    train, tuning = ([one_batch(bundled_digits(part))] for part in ("train", "tuning"))
+    found = fitting.fit("multinomial", train, tuning, classes=10)
+    losses = list(found.losses.values())
+    assert found.strength == fitting.WEIGHTS[losses.index(min(losses))] and losses.index(min(losses)) == len(losses) - 2
+    alone = fitting.fit("multinomial", train, tuning, classes=10, strengths=(found.strength,)).module
+    with torch.no_grad():
+        assert torch.allclose(found.module(tuning[0][0]), alone(tuning[0][0]), atol=1e-3)
+    assert found.accuracy == pytest.approx(recipe.accuracy(found.module, tuning[0]), abs=1e-9)
 
 
 def small() -> recipe.Digits:

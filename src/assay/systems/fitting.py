@@ -94,7 +94,8 @@ def wrong(theta: Tensor, rows: Tensor, labels: Tensor) -> float:
 
 def _rows(method: Method, batches: Batches) -> tuple[Tensor, Tensor, tuple[int, ...]]:
     """What the classifier sees of all images, in double precision; their labels; the shape of one image."""
-    rows, labels, shape = [], [], ()
+    rows, labels = [], []
+    shape: tuple[int, ...] = ()
     for images, truth in batches:
         shape = tuple(images.shape[1:])
         rows += [method.rows(part.double()) for part in images.split(CHUNK)]
