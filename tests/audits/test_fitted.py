@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import shutil
@@ -73,8 +74,8 @@ def data(tmp_path_factory) -> str:
 def finished(data, tmp_path_factory) -> assay.Audit:
     folder = tmp_path_factory.mktemp("fitted")
     (folder / "small.toml").write_text(small.PROFILE.format(low=0.5, level=1.0, within=0.05), encoding="utf-8")
-    return assay.audit("test_fitted:network", data, task="classification", fit=Path(data), profile=str(folder / "small.toml"),
-                       established=("hog-svm", "multinomial"), limit=6, out=folder / "audit")
+    return assay.audit("test_fitted:network", data, task="classification", fit=Path(data), limit=6, out=folder / "audit",
+                       established=("hog-svm", "multinomial"), profile=str(folder / "small.toml"))
 
 
 def test_both_are_fitted_and_say_how(finished, data):
@@ -224,7 +225,11 @@ def test_images_count_as_the_same_by_their_values_alone(tmp_path):
 
 
 def test_more_numbers_than_fit_in_memory_are_refused(data, monkeypatch):
-    monkeypatch.setattr(fitting, "MOST_VALUES", 5 * 900)
+    def hold(images: int) -> None:
+        method = dataclasses.replace(fitting.METHODS["hog-svm"], most_values=900 * images)
+        monkeypatch.setitem(fitting.METHODS, "hog-svm", method)
+
+    hold(5)
     assert "hog-svm sees 900 numbers of each image, so that no more than 5 images can be fitted to" in failure(path=data)
-    monkeypatch.setattr(fitting, "MOST_VALUES", 50 * 900)
+    hold(50)
     assert session_from(recipe(data)).choices["hog-svm"]["fitted"] == 45

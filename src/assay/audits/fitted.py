@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -38,7 +39,7 @@ def fitted(name: str, data: LabelledImages, audited: Dataset, *, where: str, see
     if not drawn.tuning:
         raise InputError(f"--fit {where}: one image of each class leaves none to choose the regularisation on; give more")
     found = fitting.fit(name, _batches(data, drawn.fitted), _batches(data, drawn.tuning), classes=len(data.classes))
-    method, counted = fitting.METHODS[name], f"{len(drawn.fitted)} of {len(data.ids)} images of {where}"
+    method, counted = fitting.METHODS[name], f"{len(drawn.fitted)} of {len(data.ids)} images of {Path(where).name}"
     choice = {"how": f"fitted to {counted}; {method.strength} {found.strength:g} for the least {method.by} on "
                      f"{len(drawn.tuning)} others, of which {found.accuracy:.1%} are right",
               "strength": {method.strength: found.strength}, "accuracy": found.accuracy,
@@ -76,7 +77,7 @@ def check_kin(data: LabelledImages, audited: Dataset, where: str) -> None:
 def most_images(name: str, data: LabelledImages, where: str) -> int:
     """How many images at most are fitted and tuned on, so that memory and time stay bounded."""
     columns = fitting.columns(name, data.shape)
-    most = min(fitting.MOST_IMAGES, fitting.MOST_VALUES // columns)
+    most = min(fitting.MOST_IMAGES, fitting.METHODS[name].most_values // columns)
     if most < 2 * len(data.classes):
         raise InputError(f"--fit {where}: {name} sees {columns} numbers of each image, so that no more than {most} images "
                          f"can be fitted to, too few for {len(data.classes)} classes; leave it out of --established")

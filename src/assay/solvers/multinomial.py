@@ -11,7 +11,7 @@ from torch import Tensor
 
 from assay.arrays import InputError
 
-ENOUGH = 1e-7           # gradient at the end, as a share of that at the origin
+ENOUGH = 1e-6           # gradient at the end, as a share of that at the origin
 MOST_STEPS, MOST_INNER = 100, 1000
 
 
