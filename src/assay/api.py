@@ -91,7 +91,7 @@ def audit(system: Any, data: Any = "", *, profile: str = "research", budget: str
 
     `system` is a name, `module:factory`, any torch module, a callable, or a system family with `bind(operator)`; `data`
     a path, "bundled:NAME", or a data set. Without `data` and `established` the task's usual ones are taken. Further
-    keywords are those of `assay.audits.recipe.Recipe` (task, labels, mask, fraction, noise, size, …). `processes` and
+    keywords are those of `assay.audits.recipe.Recipe` (task, labels, fit, mask, fraction, noise, size, …). `processes` and
     `batch` (samples computed at once) change time and memory alone. Running again with the same arguments and `out`
     resumes.
     """

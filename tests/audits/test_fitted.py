@@ -23,7 +23,7 @@ from assay.audits.fitted import draw
 from assay.audits.prepare import session_from
 from assay.audits.recipe import Recipe, as_chosen
 from assay.datasets.labelled import bundled_digits, image_digests, load_labelled
-from assay.store import AuditFolder
+from assay.store import AuditFolder, StoreError
 from assay.systems import fitting
 from assay.systems.weights import read_weights
 
@@ -55,8 +55,7 @@ def network(classes: int = CLASSES, side: int = SIDE) -> torch.nn.Module:
 
 
 def recipe(path: str, **words: object) -> Recipe:
-    return Recipe(**{"systems": ("test_fitted:network",), "task": "classification", "data": path, "fit": path, "limit": 6,
-                     **words})
+    return Recipe(**{"systems": ("test_fitted:network",), "data": path, "fit": path, "limit": 6, **words})
 
 
 def failure(**words: object) -> str:
@@ -70,12 +69,15 @@ def data(tmp_path_factory) -> str:
     return archive(tmp_path_factory.mktemp("data") / "set.npz")
 
 
+def audited(data: str, folder: Path, **more: object) -> assay.Audit:
+    (folder / "small.toml").write_text(small.PROFILE.format(low=0.5, level=1.0, within=0.05), encoding="utf-8")
+    return assay.audit("test_fitted:network", data, fit=Path(data), limit=6, out=folder / "audit",
+                       established=("hog-svm", "multinomial"), profile=str(folder / "small.toml"), **more)
+
+
 @pytest.fixture(scope="module")
 def finished(data, tmp_path_factory) -> assay.Audit:
-    folder = tmp_path_factory.mktemp("fitted")
-    (folder / "small.toml").write_text(small.PROFILE.format(low=0.5, level=1.0, within=0.05), encoding="utf-8")
-    return assay.audit("test_fitted:network", data, task="classification", fit=Path(data), limit=6, out=folder / "audit",
-                       established=("hog-svm", "multinomial"), profile=str(folder / "small.toml"))
+    return audited(data, tmp_path_factory.mktemp("fitted"))
 
 
 def test_both_are_fitted_and_say_how(finished, data):
@@ -152,7 +154,14 @@ def test_another_process_with_other_threads_fits_the_same_weights(finished, data
     assert told[0] == told[1] == f"{[s['digest'] for s in finished.header['systems']]}\n"
 
 
-def test_the_same_command_resumes_and_several_processes_use_the_kept_weights(finished, data, tmp_path, monkeypatch):
+def test_the_same_command_finds_its_own_audit_again(finished, data):
+    before = finished.store.manifest_digest
+    assert audited(data, finished.folder.parent).store.manifest_digest == before
+    with pytest.raises(StoreError, match=r"another audit \(.*systems.* differs\)"):
+        audited(data, finished.folder.parent, seed=1)
+
+
+def test_worker_processes_use_the_kept_weights(finished, monkeypatch):
     words = as_chosen(finished.header, finished.store)
     assert {Path(p).name for p in words["weights"].values()} == {"hog-svm.safetensors", "multinomial.safetensors"}
     monkeypatch.setattr(fitting, "fit", None)
@@ -183,20 +192,21 @@ def test_class_names_are_those_of_both(data, tmp_path):
 
 def test_without_fit_a_misfit_names_both_remedies(data):
     for name, reason in (("hog-svm", "900 HOG features, this SVM was fitted to 324"), ("multinomial", "have 432 values")):
-        told = failure(path=data, fit="", established=(name,))
+        told = failure(path=data, fit="", task="classification", established=(name,))
         assert reason in told and "--fit DATA" in told and "--established none" in told
 
 
 def test_too_many_classes_of_the_shipped_one_are_told(tmp_path):
     images = bundled_digits("tuning").fetch(range(20)).inputs[:, 0].numpy()
     np.savez(tmp_path / "few.npz", images=images, labels=np.arange(20) % 3)
-    told = failure(path=str(tmp_path / "few.npz"), fit="")
+    told = failure(path=str(tmp_path / "few.npz"), fit="", task="classification")
     assert "it scores 10 classes, and they have 3" in told and "--fit DATA" in told
 
 
 def test_fit_without_anything_to_fit_is_refused(data):
     assert "nothing is fitted to it" in failure(path=data, established=("none",))
-    assert "nothing is fitted to it" in failure(path="bundled:brain", systems=("zero-filled",), task="", fit=data)
+    assert "nothing is fitted to it" in failure(path="bundled:brain", systems=("zero-filled",), fit=data)
+    assert "add --fit DATA" in failure(path=data, fit="", fit_key="x_train", task="classification")
 
 
 def test_bundled_digits_can_be_fitted_to():

@@ -63,6 +63,8 @@ def resolved(words: Recipe, data: Dataset | None = None) -> Recipe:
     established = tuple(words.established) or task.ESTABLISHED
     if established == ("none",):
         established = ()
+    if (words.fit_key or words.fit_labels) and not words.fit:
+        raise InputError("--fit-key and --fit-labels name arrays of the file of --fit, and none is given: add --fit DATA")
     if words.fit and not METHODS.keys() & set(established):
         raise InputError(f"--fit {words.fit}: nothing is fitted to it; the established methods that can be are "
                          f"{', '.join(METHODS)}: name one with --established, or leave out --fit")
@@ -74,4 +76,4 @@ def _task_of_data(words: Recipe, data: Dataset | None) -> str:
         return data.record.task
     if words.data.startswith("bundled:"):
         return SETS.get(words.data.removeprefix("bundled:"), ("",))[0]
-    return "classification" if words.labels or words.classes else ""
+    return "classification" if words.labels or words.classes or words.fit else ""

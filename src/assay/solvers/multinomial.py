@@ -34,7 +34,7 @@ def regression_path(rows: Float[Tensor, "n features"], labels: Int[Tensor, " n"]
     By Newton's method whose steps are conjugate gradients (Lin, Weng and Keerthi, "Trust region Newton method for logistic
     regression", JMLR 2008, here with a line search). The axes are the principal components of the rows, each in the unit in
     which Böhning's bound of the curvature is 1 ("Multinomial logistic regression algorithm", 1992): q · variance + weight,
-    q = (1 − 1/classes)/classes; the penalty does not change when axes are turned. On 2,710 traffic signs and six weights
+    q = (1 − 1/classes)/classes; the penalty does not change when axes are turned. On 2,710 traffic signs and five weights
     this takes a quarter of the time of L-BFGS on the same axes; on the pixels themselves, of which brightness varies most by
     far, L-BFGS took forty times as many steps.
     Raises `InputError` if the minimiser is not reached.
