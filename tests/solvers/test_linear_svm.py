@@ -60,6 +60,6 @@ def test_a_path_ends_where_a_start_from_nothing_ends():
 
 
 def test_a_step_that_is_never_taken_is_told(monkeypatch):
-    monkeypatch.setattr(linear_svm, "_length", lambda *_: 0.0)
+    monkeypatch.setattr(linear_svm, "longest", lambda *_: 0.0)
     with pytest.raises(InputError, match=r"stopped at a gradient of .* --established none"):
         next(svm_path(*problem(), 3, (0.5,)))

@@ -51,6 +51,6 @@ def test_what_never_varies_has_no_weight():
 
 
 def test_a_step_that_is_never_taken_is_told(monkeypatch):
-    monkeypatch.setattr(multinomial, "_length", lambda *_: 0.0)
+    monkeypatch.setattr(multinomial, "longest", lambda *_: 0.0)
     with pytest.raises(InputError, match=r"stopped at a gradient of .* --established none"):
         next(regression_path(*problem(), 3, (0.5,)))

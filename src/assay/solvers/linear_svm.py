@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from assay.arrays import InputError
+from assay.solvers.line_search import longest
 
 ENOUGH = 1e-10          # gradient at the end, as a share of that at the origin
 MOST_STEPS = 200
@@ -77,13 +78,9 @@ def _ridge(x: Tensor, targets: Tensor, strength: float) -> Tensor:
 
 
 def _length(theta: Tensor, step: Tensor, margins: Tensor, change: Tensor, strength: float, slope: float) -> float:
-    """The first of 1, ½, ¼, … of the step that lowers the objective by a ten-thousandth of what its slope promises."""
+    """How far along the step, which changes the margins by `change`."""
     def value(length: float) -> float:
         loss = (1 - margins - length * change).clamp_min(0).square().sum()
         return float((theta + length * step).square().sum() / 2 + strength * loss)
 
-    start, length = value(0.0), 1.0
-    rounding = 1e-14 * abs(start)
-    while length > 1e-6 and value(length) > start + 1e-4 * length * slope + rounding:
-        length /= 2
-    return length
+    return longest(value, slope)

@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from assay.arrays import InputError
+from assay.solvers.line_search import longest
 
 ENOUGH = 1e-6           # gradient at the end, as a share of that at the origin
 MOST_STEPS, MOST_INNER = 100, 1000
@@ -99,15 +100,11 @@ def _inner(x: Tensor, p: Tensor, gradient: Tensor, penalty: Tensor, scale: Tenso
 
 
 def _length(x: Tensor, labels: Tensor, theta: Tensor, step: Tensor, penalty: Tensor, slope: float) -> float:
-    """The first of 1, ½, ¼, … of the step that lowers the objective by a ten-thousandth of what its slope promises."""
-    before, change = x @ theta.T, x @ step.T
+    """How far along the step."""
+    scores, change = x @ theta.T, x @ step.T
 
     def value(length: float) -> float:
-        moved = theta + length * step
-        return float(F.cross_entropy(before + length * change, labels) + (penalty * moved.square()).sum() / 2)
+        loss = F.cross_entropy(scores + length * change, labels)
+        return float(loss + (penalty * (theta + length * step).square()).sum() / 2)
 
-    start, length = value(0.0), 1.0
-    rounding = 1e-14 * abs(start)
-    while length > 1e-6 and value(length) > start + 1e-4 * length * slope + rounding:
-        length /= 2
-    return length
+    return longest(value, slope)

@@ -135,9 +135,9 @@ def fitted(spec: str, *, role: Role, state: State, facts: Mapping[str, Any], des
     """
     content = save({name: value.detach().contiguous() for name, value in state.items()},
                    {"fitted": to_json(facts)})      # one entry: safetensors writes several in any order
-    name = f"{NETWORKS[spec].description.split(',')[0]}, {description}"
+    said = f"{NETWORKS[spec].description.split(',')[0]}, {description}"
     loaded = _filled(spec, role, state, {}, Path(f"{spec}.safetensors"), hashlib.sha256(content).hexdigest(),
-                     description=name, options={})
+                     description=said, options={})
     return replace(loaded, weights=content)
 
 
