@@ -70,8 +70,8 @@ def check_kin(data: LabelledImages, audited: Dataset, where: str) -> None:
     same = set(image_digests(audited))
     if shared := [i for i, digest in zip(data.ids, image_digests(data), strict=True) if digest in same]:
         raise InputError(f"--fit {where}: {len(shared)} of its {len(data.ids)} images are audited ones (the first is "
-                         f"{shared[0]!r}); give images that are not audited: another file, or other arrays of this one with "
-                         "--fit-key and --fit-labels")
+                         f"{shared[0]!r}); leave them out of one of the two, or give other images: another file, or other "
+                         "arrays of this one with --fit-key and --fit-labels")
 
 
 def most_images(name: str, data: LabelledImages, where: str) -> int:

@@ -18,7 +18,7 @@ from assay.systems.established_classifiers import HogSvm, MultinomialRegression
 from assay.systems.hog import cell_for, hog
 
 C = 0.5                                             # of the shipped SVM
-CS = (0.05, 0.15, 0.5, 1.5, 5.0)                    # strongest regularisation first
+CS = (0.05, 0.15, 0.5, 1.5, 5.0, 15.0, 50.0)        # strongest regularisation first
 WEIGHTS = tuple(10.0 ** -k for k in range(6))       # ℓ2 weights of the regression, the same
 MOST_IMAGES = 10_000                                # of one fit
 CHUNK = 256                                         # images whose features are computed at once
