@@ -101,15 +101,17 @@ METHODS: dict[str, dict[str, Method]] = {
 FEW = 50                    # examples for a method that takes them one by one
 OURS_DEFAULT = ("assay", "cascade", {})
 CASCADES: Sequence[tuple[str, str, Mapping[str, Any]]] = (
-    ("assay", "cascade", {"check_steps": 0, "refine_steps": 0, "other_rivals": 0}),
-    ("assay", "cascade", {"check_steps": 0, "other_rivals": 1, "refine_steps": 20}),
+    ("assay", "cascade", {"check_steps": 0, "refine_steps": 0, "other_rivals": 0, "fresh_steps": 0}),
+    ("assay", "cascade", {"check_steps": 0, "other_rivals": 1, "refine_steps": 0, "fresh_steps": 20}),
+    ("assay", "cascade", {"check_steps": 0, "other_rivals": 1, "refine_steps": 20, "fresh_steps": 20}),
     ("assay", "cascade", {"check_steps": 0}),
     OURS_DEFAULT,
 )
 # package, method, options: what the package documents, then tuned where that differs much
 RUNS: dict[str, Sequence[tuple[str, str, Mapping[str, Any]]]] = {
     "l2": (
-        ("assay", "deepfool", {}), ("assay", "superdeepfool", {}), ("assay", "ddn", {}), ("assay", "fmn", {}), *CASCADES,
+        ("assay", "deepfool", {}), ("assay", "superdeepfool", {}), ("assay", "ddn", {}), ("assay", "fmn", {}),
+        ("assay", "fmn", {"steps": 30}), *CASCADES,
         ("adv-lib", "df", {}), ("adv-lib", "sdf", {}), ("adv-lib", "ddn", {}), ("adv-lib", "ddn", {"levels": None}),
         ("adv-lib", "ddn", {"levels": None, "steps": 500}), ("adv-lib", "fmn", {"steps": 100}),
         ("adv-lib", "alma", {}), ("adv-lib", "alma", {"num_steps": 200}), ("adv-lib", "pdgd", {}),
@@ -120,7 +122,8 @@ RUNS: dict[str, Sequence[tuple[str, str, Mapping[str, Any]]]] = {
         ("ART", "DeepFool", {"batch_size": 500, "nb_grads": 10}),
     ),
     "linf": (
-        ("assay", "deepfool", {}), ("assay", "superdeepfool", {}), ("assay", "fmn", {}), *CASCADES,
+        ("assay", "deepfool", {}), ("assay", "superdeepfool", {}), ("assay", "fmn", {}),
+        ("assay", "fmn", {"steps": 30}), *CASCADES,
         ("adv-lib", "df", {}), ("adv-lib", "fmn", {"steps": 100}), ("adv-lib", "fmn", {"steps": 500}),
         ("adv-lib", "pdpgd", {}), ("adv-lib", "fab", {"n_iter": 20}), ("adv-lib", "fab", {}),
         ("foolbox", "LinfDeepFoolAttack", {}), ("foolbox", "LInfFMNAttack", {}),

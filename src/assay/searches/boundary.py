@@ -20,7 +20,7 @@ from assay.searches.smallest.bisection import bisect, cross
 from assay.searches.smallest.cascade import polish
 from assay.searches.smallest.ddn import turn
 from assay.searches.smallest.gradients import class_gradients
-from assay.searches.smallest.nearest import Nearest
+from assay.searches.smallest.nearest import Loss, Nearest
 from assay.searches.smallest.result import Box, Scores
 from assay.searches.smallest.superdeepfool import alternate
 
@@ -155,9 +155,9 @@ class _Within(Nearest):
         difference, gradient = super().differences(index, p, rivals)
         return difference, self._along(index, gradient.flatten(2)).reshape(gradient.shape)
 
-    def nearest_rival(self, index: Tensor, p: Tensor) -> tuple[Tensor, Tensor]:
-        value, gradient = super().nearest_rival(index, p)
-        return value, self._along(index, gradient.flatten(1)[:, None]).reshape(gradient.shape)
+    def _climbed(self, index: Tensor, p: Tensor, loss: Loss) -> tuple[Tensor, Tensor, Tensor]:
+        margin, value, gradient = super()._climbed(index, p, loss)
+        return margin, value, self._along(index, gradient.flatten(1)[:, None]).reshape(gradient.shape)
 
     def _along(self, index: Tensor, gradient: Tensor) -> Tensor:
         """Sᵀ S g of each of the gradients (n, k, d)."""

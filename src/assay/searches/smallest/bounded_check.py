@@ -1,4 +1,4 @@
-"""An independent look for a flip within a given size: projected gradient ascent on the margin from several starts."""
+"""An independent look for a flip within a given size: projected gradient ascent from several starts."""
 
 from __future__ import annotations
 
@@ -21,11 +21,10 @@ def bounded_check(scores: Scores, x: Tensor, decision: Tensor, *, norm: str, rad
                   restarts: int = 1, draws: int = 1) -> Smallest:
     """A flip of size ≤ radius (batch,), if one of the `restarts` ascents finds it: p ← P(p + α_t radius d_t).
 
-    d_t ← ½ d_{t−1} + ½ s(g), s(g) the steepest direction of the norm, of the gradient of the margin without the entries
-    that the box holds; α_t from 1 down to 0.02 geometrically; P the Euclidean projection onto the ball cut by the box.
-    Each start is the best by margin of `draws` random members, one generator per example. An example leaves when it
-    flips. Momentum as in gradient_ascent; the loss as in Carlini and Wagner, IEEE S&P 2017, f₆. Raises `InputError` for
-    bad arguments.
+    d_t ← ½ d_{t−1} + ½ s(g), s(g) the steepest direction of the norm, of the gradient of the softened margin
+    (`Nearest.uphill`) without the entries that the box holds; α_t from 1 down to 0.02 geometrically; P the Euclidean
+    projection onto the ball cut by the box. Each start is the best by margin of `draws` random members, one generator per
+    example. An example leaves when it flips. Momentum as in gradient_ascent. Raises `InputError` for bad arguments.
 
     >>> found = bounded_check(lambda x: torch.cat((0 * x[:, :1], x.sum(1, keepdim=True) - 3), 1), torch.zeros(2, 2),
     ...                       torch.tensor([0, 0]), norm="linf", radius=torch.tensor([1.4, 1.6]),
@@ -74,7 +73,7 @@ def climb(state: Nearest, index: Tensor, start: Tensor, radius: PerExample, *, s
         if step == steps:
             flips[active] = state.look(at, end[active]) > 0
             break
-        margin, gradient = state.nearest_rival(at, end[active])
+        margin, _, gradient = state.uphill(at, end[active])
         flips[active] = margin > 0
         alive = (margin <= 0) & torch.isfinite(margin) & (gradient.flatten(1).abs().amax(1) > 0)
         active, gradient, at = active[alive], gradient[alive], at[alive]

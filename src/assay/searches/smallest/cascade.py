@@ -15,7 +15,7 @@ from assay.searches.smallest.bounded_check import climb, random_start
 from assay.searches.smallest.ddn import turn
 from assay.searches.smallest.deepfool import project_onto_boundary
 from assay.searches.smallest.fmn import follow
-from assay.searches.smallest.nearest import Nearest
+from assay.searches.smallest.nearest import TOP_CLASSES, Nearest
 from assay.searches.smallest.result import Box, Scores, Smallest
 from assay.searches.smallest.rivals import visit
 from assay.searches.smallest.superdeepfool import alternate
@@ -27,17 +27,19 @@ AHEAD = (0.0, 0.003, 0.01, 0.03, 0.1)        # how far past the linearised bound
 def smallest_change(scores: Scores, x: Tensor, decision: Tensor, *, norm: str = "l2", box: Box | None = None,
                     generators: Sequence[torch.Generator], classes: int | None = None, refine_steps: int = 40,
                     check_steps: int = 20, restarts: int = 1, draws: int = 8, polish_rounds: int = 5,
-                    other_rivals: int = 3) -> Smallest:
+                    other_rivals: int = 3, fresh_steps: int = 40) -> Smallest:
     """argmin ‖p‖ over x + p in the box with max_{k ≠ decision} s_k > s_decision, as small as several searches find it.
 
     1. SuperDeepFool, each step within the box. 2. What has not crossed is pushed across; all are brought back to the edge
     along their own line. 3. The `other_rivals` classes next nearest are approached too; the best is refined by DDN (ℓ2)
-    or FMN (ℓ∞), then polished: projected onto the linearised boundary, pushed across, brought back. 4. An ascent on the
-    margin at 0.95 of the size found, from the best point and `restarts` random ones (each the best of `draws` by margin);
-    where it flips, brought back and polished. 5. The smallest flip of all; `winner` names the search.
+    or FMN (ℓ∞). 4. FMN starts afresh from the input, within the size found: it sees all rivals at once. 5. The best is
+    polished: projected onto the linearised boundary, pushed across, brought back. 6. An ascent on the softened margin at
+    0.95 of the size found, from the best point and `restarts` random ones (each the best of `draws` by margin); where it
+    flips, brought back and polished. 7. The smallest flip of all; `winner` names the search.
 
     x (batch, …); decision (batch,) the class to leave; `norm` "l2" or "linf"; `box` (least, greatest) value of an entry;
-    `generators` one per example; `classes` as for `deepfool`. Examples away from `decision` have size 0. Where nothing is
+    `generators` one per example; `classes` the classes of greatest score whose gradients are taken (the
+    decision among them; 10, or all of fewer). Examples away from `decision` have size 0. Where nothing is
     found the size is infinite (censored), and `stop` says why: never "robust". A size found is an upper bound on the
     smallest. Raises `InputError` for bad arguments. Sources: those of the searches; the order: AttackBench (Cinà et al.,
     arXiv 2404.19460) finds no single best one.
@@ -49,9 +51,11 @@ def smallest_change(scores: Scores, x: Tensor, decision: Tensor, *, norm: str = 
     """
     if len(generators) != len(x):
         raise InputError(f"one generator for each of the {len(x)} examples, got {len(generators)}")
-    if min(refine_steps, check_steps, restarts, polish_rounds, other_rivals) < 0 or draws < 1:
-        raise InputError("refine_steps, check_steps, restarts, polish_rounds, other_rivals must be ≥ 0, draws ≥ 1")
-    state = Nearest(scores, x, decision, kind=norm, box=box, classes=classes, stage="superdeepfool")
+    if min(refine_steps, check_steps, restarts, polish_rounds, other_rivals, fresh_steps) < 0 or draws < 1:
+        raise InputError("refine_steps, check_steps, restarts, polish_rounds, other_rivals, fresh_steps must be ≥ 0, "
+                         "draws ≥ 1")
+    state = Nearest(scores, x, decision, kind=norm, box=box, classes=TOP_CLASSES if classes is None else classes,
+                    stage="superdeepfool")
     index = state.open()
     if len(index):
         _begin(state, index, generators, draws)
@@ -60,6 +64,7 @@ def smallest_change(scores: Scores, x: Tensor, decision: Tensor, *, norm: str = 
         state.stage = "other rivals"
         visit(state, index, count=other_rivals)
         _refine(state, index, refine_steps)
+        _start_afresh(state, index, fresh_steps)
         polish(state, index, polish_rounds)
         _check_below(state, index, generators, check_steps, restarts, draws, polish_rounds)
     return state.result(unfinished=Stop.BUDGET)
@@ -98,6 +103,13 @@ def _greatest_size(state: Nearest, index: Tensor) -> Tensor:
 def _back(state: Nearest, index: Tensor) -> None:
     if len(index):
         bisect(state, index, state.perturbation[index])
+
+
+def _start_afresh(state: Nearest, index: Tensor, steps: int) -> None:
+    if steps:
+        state.stage = "fmn afresh"
+        follow(state, index, torch.zeros_like(state.x[index]), steps=steps)
+        _back(state, index)
 
 
 def _refine(state: Nearest, index: Tensor, steps: int) -> None:

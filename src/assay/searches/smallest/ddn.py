@@ -18,12 +18,12 @@ SHORTEST = 0.01         # the last step length over the first
 
 def ddn(scores: Scores, x: Tensor, decision: Tensor, *, steps: int = 100, box: Box | None = None, gamma: float = 0.05,
         size: float = 1.0) -> Smallest:
-    """ℓ2: δ ← δ + α g/‖g‖, g the gradient of the margin; ε ← (1 ∓ γ) ε where x + δ flips or not; δ ← ε δ/‖δ‖, in the box.
+    """ℓ2: δ ← δ + α g/‖g‖, g the gradient of the softened margin; ε ← (1 ∓ γ) ε where x + δ flips or not; δ ← ε δ/‖δ‖.
 
-    Starts from δ = 0 with ε = `size` (unit of the inputs: 1 as published, for images in [0, 1]); α falls from `size` to
-    `size`/100 along a cosine. The published loss is the cross-entropy; its gradient has the direction of the margin's for
-    two classes, and vanishes in float32 where the margin is large, so the margin max_k s_k − s_decision is climbed,
-    without the entries that the box holds.
+    In the box, if there is one. Starts from δ = 0 with ε = `size` (unit of the inputs: 1 as published, for images in
+    [0, 1]); α falls from `size` to `size`/100 along a cosine. The published loss is the cross-entropy; `Nearest.uphill` has
+    its direction where the scores' own unit fits, and does not vanish in float32 where the margin is large. Without the
+    entries that the box holds.
     Raises `InputError` for bad arguments. Source: Rony et al., CVPR 2019 (arXiv 1811.09600), algorithm 1.
 
     >>> found = ddn(lambda x: torch.cat((0 * x[:, :1], x @ torch.tensor([[3.0], [4.0]]) - 5), 1), torch.zeros(1, 2),
@@ -54,7 +54,7 @@ def turn(state: Nearest, index: Tensor, p: Tensor, size: PerExample, *, steps: i
         if step == 3 * steps // 4:
             late = state.size.clone()
         at = index[active]
-        margin, gradient = state.nearest_rival(at, p[active])
+        margin, _, gradient = state.uphill(at, p[active])
         active, gradient, margin = _keep(active, gradient, margin)
         at = index[active]
         if len(active) == 0:

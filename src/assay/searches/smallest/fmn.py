@@ -1,4 +1,4 @@
-"""FMN: the ball shrinks and grows around the boundary while a projected gradient search climbs the margin in it."""
+"""FMN: the ball shrinks and grows around the boundary while a projected gradient search climbs the softened margin in it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ GAMMA_FIRST, GAMMA_LAST, SHORTEST = 0.05, 1e-3, 0.01
 
 def fmn(scores: Scores, x: Tensor, decision: Tensor, *, norm: str = "l2", steps: int = 100, box: Box | None = None,
         step_length: float = 1.0) -> Smallest:
-    """δ ← P_ε(δ + α g), g the steepest direction of the margin; ε follows the boundary.
+    """δ ← P_ε(δ + α g), g the steepest direction of the softened margin (`Nearest.uphill`); ε follows the boundary.
 
     Where x + δ does not flip and no flip is known, ε = (1 + γ)(‖δ‖ + the distance to the linearised boundary, within the
     box if there is one); the published factor is 1, which may end just short. Else ε ← (1 + γ) ε, at most the smallest
@@ -50,7 +50,7 @@ def follow(state: Nearest, index: Tensor, p: Tensor, *, steps: int, step_length:
     for step in range(steps):
         if step == 3 * steps // 4:
             late = state.size.clone()
-        margin, gradient = state.nearest_rival(index[active], p[active])
+        margin, _, gradient = state.uphill(index[active], p[active])
         alive = torch.isfinite(margin) & (gradient.flatten(1).abs().amax(1) > 0)
         active, gradient, margin = active[alive], gradient[alive], margin[alive]
         at = index[active]
@@ -70,5 +70,6 @@ def _radius(state: Nearest, index: Tensor, p: Tensor, radius: Tensor, margin: Te
     here, known = size_of(p.double(), state.kind), state.size[index]
     ahead, _ = nearest_on_hyperplane(gradient, -margin, *state.room(index, p), kind=state.kind)
     guess = (1 + gamma) * (here + size_of(ahead.double(), state.kind))     # exactly there is, by rounding, never across
-    outside = torch.where(torch.isfinite(known), torch.minimum((1 + gamma) * radius, known), guess)
+    wider = torch.where(radius > 0, (1 + gamma) * radius, guess)
+    outside = torch.where(torch.isfinite(known), torch.minimum(wider, known), guess)
     return torch.where(margin > 0, (1 - gamma) * torch.minimum(radius, here), outside)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -13,7 +15,9 @@ from assay.searches.smallest.result import Box, Scores, Smallest
 
 ALL_CLASSES = 50        # up to here every class is tried; above, the ten of greatest score, as published for DeepFool
 TOP_CLASSES = 10
+SHARP = 20.0                # the greatest |s_k − s_decision| at x in units of `uphill`
 ROUNDING = 8                # in units of the dtype's relative rounding: 1e-6 in float32
+Loss = Callable[[Tensor, Tensor, Tensor], Tensor]        # scores (n, classes), decision (n,), unit (n,) -> (n,)
 
 
 class Nearest:
@@ -54,6 +58,7 @@ class Nearest:
         self.slack = torch.zeros_like(self.size)
         self.margin = self.see(every, self.perturbation, logits)
         greatest = (logits - logits.gather(1, self.decision[:, None])).abs().amax(1).double()
+        self.unit = (greatest.nan_to_num(1.0, 1.0, 1.0) / SHARP).clamp_min(torch.finfo(logits.dtype).tiny).to(logits.dtype)
         self.slack = ROUNDING * torch.finfo(logits.dtype).eps * greatest.nan_to_num(0.0, 0.0, 0.0)
 
     @property
@@ -105,18 +110,31 @@ class Nearest:
 
     def nearest_rival(self, index: Tensor, p: Tensor) -> tuple[Tensor, Tensor]:
         """The margin (n,) and its gradient (n, …): those of the rival with the greatest score."""
+        margin, _, gradient = self._climbed(index, p, _margin)
+        return margin, gradient
+
+    def uphill(self, index: Tensor, p: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The margin (n,), the softened margin u log Σ_{k ≠ decision} exp(s_k / u) − s_decision, and its gradient (n, …).
+
+        With u = 1 the log odds of another class: the cross-entropy's direction without its underflow. The gradient does
+        not jump where two rivals change places, so a search does not swing between them. u is a twentieth of the greatest
+        |s_k − s_decision| at x, so that scores times a constant (a temperature) change nothing.
+        """
+        return self._climbed(index, p, _softened)
+
+    def _climbed(self, index: Tensor, p: Tensor, loss: Loss) -> tuple[Tensor, Tensor, Tensor]:
         with torch.enable_grad():
             leaf = self.inputs(index, p).clone().requires_grad_(True)
             logits = self.scores(leaf)
-            margin = _margin(logits, self.decision[index])
+            value = loss(logits, self.decision[index], self.unit[index])
             gradient = torch.zeros_like(leaf)
-            if margin.requires_grad:
-                (gradient,) = torch.autograd.grad(margin.sum(), leaf)
+            if value.requires_grad:
+                (gradient,) = torch.autograd.grad(value.sum(), leaf)
         self.backward[index] += 1
-        value = self.see(index, p, logits.detach())
+        margin = self.see(index, p, logits.detach())
         gradient = torch.where(torch.isfinite(gradient), gradient, 0.0)
         self.note_flat(index, gradient.flatten(1).abs().amax(1))
-        return value, gradient
+        return margin, value.detach(), gradient
 
     def note_flat(self, index: Tensor, greatest: Tensor) -> None:
         self.flat[index] = greatest == 0
@@ -157,9 +175,14 @@ class Nearest:
                         stop=tuple(stop), forward=self.forward, backward=self.backward, winner=tuple(self.winner))
 
 
-def _margin(logits: Tensor, decision: Tensor) -> Tensor:
+def _margin(logits: Tensor, decision: Tensor, unit: Tensor | None = None) -> Tensor:
     others = logits.scatter(1, decision[:, None], -torch.inf)
     return others.amax(1) - logits.gather(1, decision[:, None])[:, 0]
+
+
+def _softened(logits: Tensor, decision: Tensor, unit: Tensor) -> Tensor:
+    others = logits.scatter(1, decision[:, None], -torch.inf) / unit[:, None]
+    return unit * others.logsumexp(1) - logits.gather(1, decision[:, None])[:, 0]
 
 
 def _check(x: Tensor, decision: Tensor, kind: str, box: Box | None) -> None:
