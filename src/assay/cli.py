@@ -74,8 +74,10 @@ def recipe_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--established", multiple=True,
                      help="Established method to compare with; may be given several times. Default: the task's usual one "
                           "(total-variation, hog-svm); none for none."),
-        click.option("--task", default="", help="reconstruction or classification, where neither SYSTEM nor DATA tells."),
-        click.option("--labels", help="Classification: name of the array of labels in a .npz file."),
+        click.option("--task", default="",
+                     help="reconstruction, classification, text or codes, where neither SYSTEM nor DATA tells."),
+        click.option("--labels",
+                     help="Name of the array of labels in a .npz file; of a table of texts, the column of the classes."),
         click.option("--classes", help="Classification: text file with the names of the classes, one a line."),
         click.option("--fit", default="",
                      help="Classification: labelled images to fit hog-svm or multinomial to, none of them audited; of the "
@@ -90,7 +92,7 @@ def recipe_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--mask-seed", type=int, default=0, show_default=True),
         click.option("--noise", type=float, default=0.01, show_default=True, help="Simulated noise, share of ‖y‖."),
         click.option("--kspace", is_flag=True, help="DATA is measured, fully sampled k-space."),
-        click.option("--key", help="Name of the array in a .npz, .mat or .h5 file."),
+        click.option("--key", help="Name of the array in a .npz, .mat or .h5 file; of texts, the column that holds them."),
         click.option("--axes", help="Meaning of the axes of 3-D k-space arrays: slices or coils first."),
         click.option("--axis", type=int, help="Axis of a NIfTI volume to cut across."),
         click.option("--size", type=int, help="Centre-crop or zero-pad images to this many pixels."),
@@ -120,13 +122,14 @@ def audit(out: Path | None, processes: int, batch: int | None, form: str, **valu
     """Audit SYSTEM on DATA: plan, run (or resume), judge, write report and warning label.
 
     SYSTEM is a built-in name (deep-cascade, unet, total-variation, …; lenet, hog-svm, …) or your own module:factory.
-    DATA is bundled:brain or bundled:digits, a file or folder of images or k-space, or labelled images: a .npz, or a
-    folder with one sub-folder for each class.
+    DATA is bundled:brain, bundled:digits, bundled:notes or bundled:claims, a file or folder of images or k-space,
+    labelled images (a .npz, or a folder with one sub-folder for each class), or texts with their classes (.csv, .tsv).
     """
     return _run(_recipe(values), out, form, processes, batch)
 
 
-DEMOS = {"reconstruction": ("deep-cascade", Path("runs/demo")), "classifier": ("lenet", Path("runs/demo-classifier"))}
+DEMOS = {"reconstruction": ("deep-cascade", Path("runs/demo")), "classifier": ("lenet", Path("runs/demo-classifier")),
+         "text": ("notes-cnn", Path("runs/demo-text")), "codes": ("claims-net", Path("runs/demo-codes"))}
 
 
 @cli.command()
@@ -138,7 +141,8 @@ def demo(what: str, out: Path | None, processes: int, form: str) -> int:
     """Audit a bundled system on bundled data, in minutes.
 
     reconstruction: a deep cascade against total variation on sixteen brain slices. classifier: a LeNet against HOG and a
-    linear SVM on handwritten digits.
+    linear SVM on handwritten digits. text: a network that reads clinical notes (made up) against TF-IDF and logistic
+    regression. codes: a network that decides on coded claims (made up) against logistic regression.
     """
     from assay.audits.recipe import Recipe
 

@@ -200,7 +200,7 @@ class DataRecord:
     truth: bool = True              # whether the true images are known; else each system's own normal output stands in
     samples: Mapping[str, str] = field(default_factory=dict)    # sample id -> sha256
     options: Mapping[str, Any] = field(default_factory=dict)    # how `verify` loads it again
-    task: str = "reconstruction"    # what a system does with a sample: "reconstruction", "classification"
+    task: str = "reconstruction"    # what a system does with a sample: "reconstruction", "classification", "text"
     classes: tuple[str, ...] = ()   # names of the classes by label, where the truth is a label
 
 

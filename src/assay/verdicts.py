@@ -21,7 +21,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from assay.numerics.intervals import mean_interval, wilson
-from assay.records import Finding, Flag, Outcome, Role, Verdict
+from assay.records import Finding, Flag, Outcome, Role, Stop, Verdict
 
 SERIOUS = frozenset({
     "batch-dependent", "chance-as-harmful", "changes-with-use", "constant-decision", "gradient-mismatch", "jumps",
@@ -150,6 +150,8 @@ def _outcome(n: int, count: int, expected: int | None, flags: list[Flag], own: l
         return Outcome.INCONCLUSIVE, f"nothing was found, but the search cannot be trusted: {', '.join(serious)}"
     if expected is not None and n < expected:
         return Outcome.INCONCLUSIVE, f"{n} of {expected} planned samples were judged"
+    if own and all(f.stop is Stop.EXHAUSTED for f in own if f.worst is not None):
+        return Outcome.NONE_FOUND, f"none of {n} samples met the criterion, and every member of the set was tried"
     return Outcome.NONE_FOUND, f"none of {n} samples met the criterion within this budget"
 
 

@@ -138,7 +138,7 @@ def test_random_draws_and_gradients_by_their_names():
 
 @pytest.mark.parametrize("kind", ["gradiant", ""])
 def test_an_unknown_search_is_named(kind):
-    with pytest.raises(InputError, match=f"check 'c': unknown search '{kind}'; known: bounded, exhaustive"):
+    with pytest.raises(InputError, match=f"check 'c': unknown search '{kind}'; known: bounded, choices, exhaustive"):
         run(Counting(), {"kind": kind})
 
 

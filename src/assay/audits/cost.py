@@ -15,10 +15,14 @@ from assay.checks.asked_once import FIT
 from assay.checks.check import Bench, Check
 from assay.checks.manitest import STEPS
 from assay.checks.patch import BATCH, PLACES
+from assay.checks.searching import ONE_BY_ONE
+from assay.perturbations import registry
 from assay.perturbations.corruptions import NAMES
 from assay.perturbations.geometric import GRID
+from assay.perturbations.protocol import ChoiceSet, Examples
 from assay.records import Access
 from assay.searches.hill_climb import DISTANCES
+from assay.searches.substitution import WHOLE, count
 from assay.systems.metered import Metered
 
 PREFLIGHT = (150, 45)   # of a classifier; other systems are asked a few times only
@@ -45,6 +49,8 @@ def _worst_case(check: Check, spec: dict[str, Any], rungs: int) -> Cost:
         return after + rungs * int(spec.get("query", 0)), runs * int(spec["steps"])
     if kind == "exhaustive":
         return after + rungs * _members(check.perturbation), 0
+    if kind == ONE_BY_ONE:
+        return after, 0                             # the rest depends on the texts: `_members_of`
     if kind in ("gradient", "penalised"):
         runs = rungs * max(1, int(spec.get("restarts", 1)))
         share = 1 if check.method != "transfer" else 0
@@ -72,7 +78,7 @@ def _patch(check: Check, spec: dict[str, Any], rungs: int) -> Cost:
 
 
 def _smallest_change(check: Check, spec: dict[str, Any], rungs: int) -> Cost:
-    runs = int(spec.get("refine_steps", 40)) + 2 * int(spec.get("check_steps", 20)) + 40
+    runs = int(spec.get("refine_steps", 40)) + int(spec.get("fresh_steps", 40)) + 2 * int(spec.get("check_steps", 20)) + 40
     return runs + 21 * check.controls, runs
 
 
@@ -111,12 +117,28 @@ def forecast(session: Session, plan: Plan, bench: Bench) -> float:
     with session.threading():
         costs = {name: _seconds(system, x.inputs) for name, system in bench.systems.items()}
     checks, total = session.checks(), 0.0
+    own: dict[str, float] = {}
     for unit in plan.units:
         plain, graded = evaluations(checks[unit.check])
+        if unit.check not in own:
+            own[unit.check] = _members_of(checks[unit.check], x)
         forward, both = costs[unit.system]
         shared, shared_graded = shared_evaluations(checks[unit.check], len(unit.rows))
-        total += (len(unit.positions) * plain + shared) * forward + (len(unit.positions) * graded + shared_graded) * both
+        n = len(unit.positions)
+        total += (n * (plain + own[unit.check]) + shared) * forward + (n * graded + shared_graded) * both
     return total
+
+
+def _members_of(check: Check, x: Examples) -> float:
+    """Mean number of members of the texts' own sets that a search asks, over all levels; beyond `whole`, about so many."""
+    if check.search.get("kind") != ONE_BY_ONE:
+        return 0.0
+    total = 0
+    for level in check.levels:
+        within = registry.build(check.perturbation, level, x)
+        assert isinstance(within, ChoiceSet)
+        total += sum(min(count(row, within.most), int(check.search.get("whole", WHOLE))) for row in within.choices(x))
+    return total / len(x)
 
 
 def _seconds(system: Metered, inputs: torch.Tensor) -> tuple[float, float]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from assay.arrays import InputError
-from assay.audits import classification, reconstruction
+from assay.audits import classification, codes, reconstruction, text
 from assay.audits.recipe import Recipe, loaded
 from assay.audits.session import Session
 from assay.datasets.bundled import SETS
@@ -16,7 +16,9 @@ from assay.profiles import load as profiles
 from assay.systems import catalogue
 from assay.systems.fitting import METHODS
 
-TASKS = {"reconstruction": reconstruction, "classification": classification}
+TASKS = {"reconstruction": reconstruction, "classification": classification, "text": text,
+         "codes": codes}
+TABLES = (".csv", ".tsv")        # data that are texts
 
 
 def session_from(recipe: Mapping[str, Any] | Recipe, *, systems: Mapping[str, catalogue.Loaded] | None = None,
@@ -76,4 +78,6 @@ def _task_of_data(words: Recipe, data: Dataset | None) -> str:
         return data.record.task
     if words.data.startswith("bundled:"):
         return SETS.get(words.data.removeprefix("bundled:"), ("",))[0]
+    if words.data.lower().endswith(TABLES) and words.task != "codes" and catalogue.task_of(words.systems[0]) != "codes":
+        return "text"
     return "classification" if words.labels or words.classes or words.fit else ""

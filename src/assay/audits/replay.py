@@ -26,7 +26,7 @@ from assay.metrics.protocol import Response
 from assay.metrics.stability import GAIN, input_unit
 from assay.numerics.norms import norm
 from assay.perturbations import registry
-from assay.perturbations.protocol import Examples
+from assay.perturbations.protocol import ChoiceSet, Examples
 from assay.records import Finding, digest_of
 from assay.searches.power_iteration import linearised
 from assay.store import AuditFolder, StoreError, witness_key
@@ -171,6 +171,8 @@ def _numbers(check: Check, row: Finding, bench: Bench, x: Examples, p: Tensor) -
         apply, _ = linearised(target, x.inputs)
         return {"worst": input_unit(x) * float(norm(apply(p / norm(p))))}
     within = registry.build(check.perturbation, row.level or 0.0, x)
+    if isinstance(within, ChoiceSet):
+        p = within.of_one(x, p)
     if check.method == "universal":
         p = laid_on(within, x, p[0])  # type: ignore[arg-type]  # the pattern; the check refuses other sets
     with torch.no_grad():
@@ -197,7 +199,8 @@ def _by_chance(check: Check, row: Finding, bench: Bench, x: Examples, rung: Rung
     if check.method == "smallest-change":
         return {"average": float(random_radii(check, target, bench, x, torch.ones(1, dtype=torch.bool)).median())}
     controls = draw_controls(check, target, bench, x, rung, normal)
-    return {"average": float(controls.values.mean()), "control_gain": float(controls.gains.mean()),
+    return {"average": float(controls.values.mean()),
+            **({"control_gain": float(controls.gains.mean())} if row.control_gain is not None else {}),
             **{name: float(values) for name, values in each_draw(controls.extras).items() if name in row.extra}}
 
 

@@ -18,6 +18,7 @@ from assay.arrays import InputError
 from assay.checks.catalogue import METHODS
 from assay.checks.check import Bench, Check
 from assay.datasets.measured import Dataset
+from assay.metrics import protocol as metrics
 from assay.profiles import load as profiles
 from assay.records import Provenance, Role, to_data
 from assay.systems.catalogue import Loaded
@@ -74,9 +75,14 @@ class Session:
         return {loaded.record.name: loaded.record.role for loaded in self.systems}
 
     def checks(self) -> dict[str, Check]:
-        """The profile's checks; of two classes, rows also carry the score as a test, whatever the profile says."""
+        """The profile's checks; of two classes, rows also carry the score as a test, whatever the profile says.
+
+        Not those whose worst case need not be a wrong decision: they say nothing about a test's errors.
+        """
         besides = ("score",) if len(self.data.record.classes) == 2 else ()
-        return {item["id"]: check_from(item, besides=besides) for item in self.profile["checks"]}
+        found = {item["id"]: check_from(item) for item in self.profile["checks"]}
+        return {name: check if metrics.find(check.metric).of_all else replace(
+            check, extra_metrics=tuple(dict.fromkeys((*check.extra_metrics, *besides)))) for name, check in found.items()}
 
     def bench(self) -> Bench:
         """The systems bound to the data's forward model, counted, and everything a check may ask for."""
@@ -99,13 +105,13 @@ class Session:
                 "provenance": to_data(provenance(self.seed, self.threads))}
 
 
-def check_from(item: Mapping[str, Any], *, besides: tuple[str, ...] = ()) -> Check:
-    """A profile's table as a `Check`, which also reports the metrics `besides`."""
+def check_from(item: Mapping[str, Any]) -> Check:
+    """A profile's table as a `Check`."""
     if item["method"] not in METHODS:
         raise InputError(f"check {item['id']!r}: unknown method {item['method']!r}; known: {', '.join(sorted(METHODS))}")
     asked = {key: value for key, value in item.items() if key not in profiles.WORDS}
     values = {**asked, "sources": tuple(item["sources"]), "levels": tuple(item.get("levels", ())),
-              "extra_metrics": tuple(dict.fromkeys((*item.get("extra_metrics", ()), *besides)))}
+              "extra_metrics": tuple(item.get("extra_metrics", ()))}
     return Check(**values)
 
 

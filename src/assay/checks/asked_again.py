@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
 from assay.arrays import InputError
 from assay.checks.check import Bench
 from assay.numerics.norms import norm
+from assay.numerics.texts import decode, encode
 from assay.perturbations.protocol import Examples, stream
 from assay.records import Flag
 
-AWAY = (0.0, 0.02, 0.1)         # where it is asked: at the image, and this share of the range from it at every value
+AWAY = (0.0, 0.02, 0.1)         # where it is asked: at the image, and this share of the range from it at every value;
+                                # a text also without this share of its end
 SAME = 1e-3                     # greatest relative change of the scores that is still the same answer
 
 
@@ -45,10 +49,29 @@ def changed_with_use(system: str, bench: Bench, x: Examples) -> list[list[Flag]]
 
 
 def _ask(system: str, bench: Bench, x: Examples) -> Tensor:
-    """(places, classes): the scores at the image and beside it, in one direction drawn for the sample."""
-    low, high = x.box or (float("-inf"), float("inf"))
-    width = high - low if x.box is not None else float(x.inputs.abs().amax())
-    signs = torch.randn(x.inputs.shape, generator=stream(bench.seed, "asked again", x.ids[0])).sign().to(x.inputs.dtype)
-    places = torch.cat([(x.inputs + away * width * signs).clamp(low, high) for away in AWAY])
+    """(places, classes): the scores at the input and beside it, in one direction drawn for the sample.
+
+    Beside a text are its beginnings, in whole lines or, of one line, whole words.
+    """
+    if x.inputs.is_floating_point():
+        low, high = x.box or (float("-inf"), float("inf"))
+        width = high - low if x.box is not None else float(x.inputs.abs().amax())
+        signs = torch.randn(x.inputs.shape, generator=stream(bench.seed, "asked again", x.ids[0])).sign().to(x.inputs.dtype)
+        places = torch.cat([(x.inputs + away * width * signs).clamp(low, high) for away in AWAY])
+    else:
+        (text,) = decode(x.inputs.numpy())
+        places = torch.from_numpy(encode([_beginning(text, away) for away in AWAY]))
     with torch.no_grad():
         return bench.systems[system](places).double()
+
+
+def _beginning(text: str, away: float) -> str:
+    """The text without this share of its end.
+
+    >>> _beginning("a b c", 0.1), _beginning("a b c", 0.0), _beginning("one\\ntwo", 0.02)
+    ('a b', 'a b c', 'one')
+    """
+    if away == 0:
+        return text
+    parts, joint = (text.splitlines(), "\n") if "\n" in text.strip() else (text.split(" "), " ")
+    return joint.join(parts[: max(1, math.floor((1 - away) * len(parts)))])

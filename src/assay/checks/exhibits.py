@@ -47,7 +47,12 @@ def exhibit(pictures: Mapping[str, Tensor | None], bench: Bench, system: str, x:
 
 
 def _drawn(picture: Tensor) -> Tensor | None:
-    """(height, width) or (height, width, 3) of moduli; (1 or 3, height, width) is turned; anything else is no picture."""
+    """(height, width) or (height, width, 3) of moduli; (1 or 3, height, width) is turned; anything else is no picture.
+
+    A text is kept as its code points.
+    """
+    if picture.ndim == 1 and picture.dtype == torch.int32:
+        return picture.contiguous()
     if picture.ndim == 3 and picture.shape[0] in (1, 3):
         picture = picture[0] if picture.shape[0] == 1 else picture.movedim(0, -1)
     if picture.ndim not in KINDS:

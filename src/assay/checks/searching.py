@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ from torch import Tensor
 from assay.arrays import InputError, per_example
 from assay.checks.check import STOP_FLAGS, Check
 from assay.metrics.protocol import Metric, Response
-from assay.perturbations.protocol import Examples, PerturbationSet
+from assay.perturbations.protocol import ChoiceSet, Examples, PerturbationSet
 from assay.records import Access, Flag
 from assay.searches.auto_pgd import auto_pgd
 from assay.searches.exhaustive import exhaustive
@@ -21,6 +22,7 @@ from assay.searches.penalised_ascent import penalised_search
 from assay.searches.random_search import random_search, random_walk
 from assay.searches.result import Objective, Score, SearchResult, score
 from assay.searches.square import square
+from assay.searches.substitution import worst_choice
 from assay.systems.metered import Metered
 
 GRADIENT_SEARCHES = ("gradient", "penalised", "bounded")
@@ -53,10 +55,12 @@ def search(check: Check, target: Metered, metric: Metric, within: Any, x: Exampl
     """
     spec = dict(check.search)
     kind = spec.pop("kind")
-    if kind not in SEARCHES:
-        raise InputError(f"check {check.id!r}: unknown search {kind!r}; known: {', '.join(sorted(SEARCHES))}")
+    if kind not in KNOWN:
+        raise InputError(f"check {check.id!r}: unknown search {kind!r}; known: {', '.join(KNOWN)}")
     objective = objective_of(metric, target, within, x, normal, spec.pop("climb", ""))
     common: dict[str, Any] = {"x": x, "generators": generators}
+    if kind == ONE_BY_ONE:
+        return flagged(_one_by_one(metric, target, within, x, normal, generators, spec))
     if blind(check, target):
         draws = max(int(spec.get("query", 0)), 2 * int(spec["steps"]))
         found, flags = flagged(random_walk(objective, within, draws=draws, starts=warm, **common))
@@ -69,6 +73,24 @@ def search(check: Check, target: Metered, metric: Metric, within: Any, x: Exampl
     if not query or kind not in GRADIENT_SEARCHES:
         return found, flags
     return with_query_only((found, flags), flagged(random_walk(objective, within, draws=query, **common)), metric)
+
+
+def _one_by_one(metric: Metric, target: Metered, within: ChoiceSet, x: Examples, normal: Tensor,
+                generators: Sequence[torch.Generator], spec: Mapping[str, Any]) -> SearchResult:
+    """Each example has a finite set of its own, searched alone; `forward` is the mean number of members asked."""
+    choices, found = within.choices(x), []
+    with torch.no_grad():
+        for i, generator in enumerate(generators):
+            def ask(members: Tensor, i: int = i) -> Tensor:
+                many = x.only(i).repeated(len(members))
+                same = normal[i:i + 1].expand(len(members), *normal.shape[1:])
+                return score(objective_of(metric, target, within, many, same)(members)).harm
+
+            found.append(worst_choice(ask, choices[i], most=within.most, generator=generator, **spec))
+    value = torch.tensor([chosen.value for chosen in found], dtype=torch.float64)
+    return SearchResult(parameters=torch.stack([chosen.choice for chosen in found]), value=value,
+                        stop=tuple(chosen.stop for chosen in found), history=value[None], backward=0,
+                        forward=math.ceil(sum(chosen.asked for chosen in found) / len(found)))
 
 
 def _gradient(objective: Objective, within: Any, spec: dict[str, Any], common: Mapping[str, Any],
@@ -100,6 +122,9 @@ SEARCHES: dict[str, Run] = {
     "places": _places,
     "random": lambda objective, within, spec, common, warm: random_search(objective, within, **common, **spec),
 }
+
+ONE_BY_ONE = "choices"        # each example has a finite set of its own
+KNOWN = sorted((*SEARCHES, ONE_BY_ONE))
 
 
 def _bounded(spec: dict[str, Any], metric: Metric, objective: Callable[[str], Objective], within: Any,

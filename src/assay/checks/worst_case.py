@@ -204,7 +204,7 @@ def rows(check: Check, system: str, bench: Bench, x: Examples, rung: Rung, own: 
         if isinstance(rung.within, OfKinds):
             extra |= _by_kind(rung.within, rung.parameters, draws, i)
         if already is not None and x.truth is not None:
-            extra |= {"already-wrong": float(already[i]), "label": float(x.truth[i])}
+            extra |= {"label": float(x.truth[i])} | ({} if metric.of_all else {"already-wrong": float(already[i])})
         found.append(Finding(
             check=check.id, system=system, role=bench.roles[system], sample=sample, origin=system,
             origin_sample=sample if origin_samples is None else origin_samples[i], level=rung.level,

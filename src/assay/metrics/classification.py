@@ -60,6 +60,16 @@ def positive_score(scores: Tensor) -> PerExample:
     return (-losses.log_odds(scores.double(), one)).clamp(-GREATEST, GREATEST)
 
 
+def probability_shift(scores: Tensor, normal: Tensor) -> PerExample:
+    """½ Σ_k |p_k − q_k|, p and q the softmax of both scores: the total variation distance, (batch,) in [0, 1].
+
+    >>> import torch
+    >>> round(float(probability_shift(torch.tensor([[0.0, 200.0]]), torch.tensor([[0.0, 0.0]]))), 6)
+    0.5
+    """
+    return (scores.double().softmax(1) - normal.double().softmax(1)).abs().sum(1) / 2
+
+
 def _labelled(response: Response) -> tuple[Tensor, Tensor]:
     """Scores and right classes; `InputError` where the output is not scores of the classes of the labels."""
     scores, label = response.output, response.truth
@@ -124,6 +134,13 @@ ERROR_RATE = register(Metric(
 CHANGED_DECISIONS = register(Metric(
     id="changed-decisions", name="Changed decisions", unit="share of the inputs", better="lower", least=0.0, greatest=1.0,
     compute=lambda r: wrong(r.output, decision(r.normal)), rank=_changed, climbs={"margin": _changed}, goal=0.0))
+INCONSISTENT = register(Metric(
+    id="inconsistent-decisions", name="Equivalent records decided differently", unit="share of the records",
+    better="lower", least=0.0, greatest=1.0, compute=lambda r: wrong(r.output, decision(r.normal)), rank=_changed,
+    climbs={"margin": _changed}, goal=0.0, of_all=True))
+PROBABILITY_SHIFT = register(Metric(
+    id="probability-shift", name="Change of the probabilities", unit="share", better="lower", least=0.0, greatest=1.0,
+    compute=lambda r: probability_shift(r.output, r.normal)))
 CONFIDENCE = register(Metric(
     id="confidence", name="Confidence in the decision", unit="share", better="lower", least=0.0, greatest=1.0,
     compute=lambda r: confidence(r.output)))

@@ -44,7 +44,8 @@ class Metric:
     default). Harm above the `goal`, where there is one, is all a search can want: the decision is wrong. A metric that
     compares two responses says nothing about an unchanged input: `has_normal` is then false. One
     that `needs_truth` is not asked where nobody knows the true image. Of one that `keeps_draws` rows tell its value under
-    each random change beside their mean: for numbers about a whole data set, which are no means over samples.
+    each random change beside their mean: for numbers about a whole data set, which are no means over samples. One that
+    is asked `of_all` samples of a classifier does not set those apart that are decided wrongly without any change.
     """
 
     id: str
@@ -60,6 +61,7 @@ class Metric:
     has_normal: bool = True
     needs_truth: bool = False
     keeps_draws: bool = False
+    of_all: bool = False
 
     @property
     def sign(self) -> float:

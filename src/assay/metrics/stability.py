@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import torch
 from torch import Tensor
 
 from assay.arrays import PerExample
@@ -14,12 +15,14 @@ from assay.perturbations.protocol import Examples
 
 
 def gain(output: Tensor, normal: Tensor, inputs: Tensor, normal_inputs: Tensor) -> PerExample:
-    """‖f(y′) − f(y)‖₂ / ‖y′ − y‖₂ per example; 0 where the change is zero.
+    """‖f(y′) − f(y)‖₂ / ‖y′ − y‖₂ per example; 0 where the change is zero; NaN for texts.
 
     >>> import torch
     >>> gain(torch.tensor([[4.0]]), torch.tensor([[1.0]]), torch.tensor([[2.0]]), torch.tensor([[1.0]])).tolist()
     [3.0]
     """
+    if not (inputs.is_floating_point() or inputs.is_complex()):
+        return torch.full((len(inputs),), math.nan)             # texts have no distance
     moved = norm(inputs - normal_inputs)
     return (norm(output - normal) / moved.clamp_min(1e-38)) * (moved > 0)
 

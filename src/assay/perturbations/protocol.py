@@ -49,6 +49,11 @@ class Examples:
         """The i-th example alone, as a batch of one."""
         return self.part(i, i + 1)
 
+    def repeated(self, times: int) -> Examples:
+        """A single example, `times` times over."""
+        return replace(self, ids=self.ids * times, inputs=self.inputs.expand(times, *self.inputs.shape[1:]),
+                       truth=None if self.truth is None else self.truth.expand(times, *self.truth.shape[1:]))
+
     def to(self, *, double: bool) -> Examples:
         """The same examples in double (or single) precision."""
         def cast(x: Tensor) -> Tensor:
@@ -98,6 +103,25 @@ class ConvexSet(PerturbationSet, Protocol):
         ...
 
     def resized(self, radius: float) -> ConvexSet: ...
+
+
+@runtime_checkable
+class ChoiceSet(PerturbationSet, Protocol):
+    """A finite set of choices at places of each example: p (batch, places), 0 as it is, at most `most` places changed.
+
+    Unlike a set of numbers it has no nearest member; a search changes one place after another, or tries them all.
+    """
+
+    @property
+    def most(self) -> int: ...
+
+    def choices(self, x: Examples) -> Tensor:
+        """How many alternatives each place has, (batch, places); 0 where an example has fewer places."""
+        ...
+
+    def of_one(self, x: Examples, p: Tensor) -> Tensor:
+        """The member (1, …) of an example alone that was found with others, which may have more places."""
+        ...
 
 
 def stream(*parts: object) -> torch.Generator:

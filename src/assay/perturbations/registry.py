@@ -7,11 +7,14 @@ from typing import Any
 
 from assay.arrays import InputError
 from assay.perturbations.balls import Ball, InputBall, Through
+from assay.perturbations.codes import CodeRewrites, load_codes
 from assay.perturbations.corruptions import NAMES, Corruptions, suits
 from assay.perturbations.details import Details
 from assay.perturbations.geometric import Affine
 from assay.perturbations.occlusion import MARKS, AddedDetail, Occlusion
+from assay.perturbations.phrases import GRADES, load_table
 from assay.perturbations.protocol import Examples, PerturbationSet
+from assay.perturbations.substitutions import Substitutions
 from assay.perturbations.union import OneOf
 
 Builder = Callable[[Mapping[str, Any], float, Examples], PerturbationSet]
@@ -47,6 +50,16 @@ def _added(spec: Mapping[str, Any], level: float, x: Examples) -> PerturbationSe
     return OneOf(sets={name: mark for name, mark in marks.items() if mark.fits(x)})
 
 
+def _substitutions(spec: Mapping[str, Any], level: float, x: Examples) -> PerturbationSet:
+    """Phrases of the `table` (a name, or the path of a .csv) replaced, of the `grades`; the level is how many at most."""
+    return Substitutions(table=load_table(str(spec["table"])), most=round(level), grades=tuple(spec.get("grades", GRADES)))
+
+
+def _codes(spec: Mapping[str, Any], level: float, x: Examples) -> PerturbationSet:
+    """Codes rewritten by rules of the `table` (a name, or the path of a .csv), of the `grades`; the level is how often."""
+    return CodeRewrites(table=load_codes(str(spec["table"])), most=round(level), grades=tuple(spec.get("grades", GRADES)))
+
+
 def _through(spec: Mapping[str, Any], level: float, x: Examples) -> PerturbationSet:
     return Through(operator=_operator(x), ball=Ball(norm=spec.get("norm", "l2"), radius=level,
                                                     relative=spec.get("relative", True)))
@@ -63,11 +76,12 @@ def _operator(x: Examples) -> Any:
     return x.operator
 
 
-NESTED = (Affine, InputBall, Through)     # sets whose smaller members lie in the larger
+NESTED = (Affine, CodeRewrites, InputBall, Substitutions, Through)     # sets whose smaller members lie in the larger
 OF_IMAGES = frozenset({"added-detail", "affine", "corruption", "occlusion", "patch"})
 NEED_TRUTH = frozenset({"through", "details"})      # changes of the true image
-SETS: dict[str, Builder] = {"added-detail": _added, "affine": _affine, "corruption": _corruption, "details": _details,
-                            "inputs": _inputs, "occlusion": _occlusion, "through": _through}
+SETS: dict[str, Builder] = {
+    "added-detail": _added, "affine": _affine, "codes": _codes, "corruption": _corruption, "details": _details,
+    "inputs": _inputs, "occlusion": _occlusion, "substitutions": _substitutions, "through": _through}
 
 
 def unfit(spec: Mapping[str, Any], x: Examples) -> str:

@@ -24,13 +24,10 @@ def decision_pictures(row: Finding, rows: Sequence[Finding], systems: Sequence[s
         return (), ""
     high = float(np.nanmax(original)) if original.size else 1.0
     high = max(high, float(np.nanmax(changed)) if changed is not None and changed.size else 0.0) or 1.0
-    right = (f"right: {class_name(row.extra['label'], classes)}",) if "label" in row.extra else ()
-    before = right + tuple(filter(None, (_decided(_own(rows, row, s), "normal", s, classes) for s in systems)))
+    before, after = decided_lines(row, rows, systems, classes)
     found = [("Original", data_uri(original, low=0.0, high=high), before)]
     if changed is not None:
-        after = tuple(filter(None, (_decided(_under(rows, row, s), "worst", s, classes) for s in systems)))
-        what = (kind, _size(row)) if kind else (_size(row),)
-        found.append(("Original + change", data_uri(changed, low=0.0, high=high), (*what, *after)))
+        found.append(("Original + change", data_uri(changed, low=0.0, high=high), (kind, *after) if kind else after))
     note = f"One grey window: 0 to {significant(high, 3)}."
     if changed is not None and changed.shape == original.shape:
         change = changed - original
@@ -66,6 +63,15 @@ def class_name(number: float | None, classes: Sequence[str]) -> str:
         return "no decision"
     index = round(number)
     return f"“{shortened(classes[index], 30)}”" if 0 <= index < len(classes) else f"class {index}"
+
+
+def decided_lines(row: Finding, rows: Sequence[Finding], systems: Sequence[str],
+                  classes: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What every system decided on the unchanged input, after what is right, and on the changed one, after its size."""
+    right = (f"right: {class_name(row.extra['label'], classes)}",) if "label" in row.extra else ()
+    before = tuple(filter(None, (_decided(_own(rows, row, s), "normal", s, classes) for s in systems)))
+    after = tuple(filter(None, (_decided(_under(rows, row, s), "worst", s, classes) for s in systems)))
+    return right + before, (_size(row), *after)
 
 
 def _own(rows: Sequence[Finding], row: Finding, system: str) -> Finding | None:

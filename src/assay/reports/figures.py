@@ -117,13 +117,22 @@ def _axes(chart: Chart, y_ticks: Sequence[float], x_ticks: Sequence[float], at: 
         across = at(x, y_ticks[0])[0]
         parts.append(f'<line class="axis" x1="{across:.1f}" x2="{across:.1f}" y1="{bottom}" y2="{bottom + 5}"/>'
                      f'<text class="tick" x="{across:.1f}" y="{bottom + 18}" text-anchor="middle">'
-                     f"{escape(chart.x_text(x))}</text>")
+                     f"{escape(_short(chart.x_text(x)))}</text>")
     parts.append(f'<line class="axis" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{bottom}" y2="{bottom}"/>'
                  f'<text class="name" x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 8}" text-anchor="middle">'
                  f"{escape(chart.x_label)}</text>"
                  f'<text class="name" transform="translate(13 {middle}) rotate(-90)" text-anchor="middle">'
                  f"{escape(chart.y_label)}</text>")
     return parts
+
+
+def _short(text: str, longest: int = 8) -> str:
+    """The number alone where its unit is long: the axis has it in its name.
+
+    >>> _short("10 %"), _short("3 phrases replaced")
+    ('10 %', '3')
+    """
+    return text if len(text) <= longest else text.split(" ")[0]
 
 
 def _band(series: Series, at: Place) -> str:

@@ -21,7 +21,7 @@ from assay.reports.headline import headline, noun
 from assay.reports.kinds import Table, kinds_table
 from assay.reports.panels import BUDGET, galleries
 from assay.reports.two_classes import POSITIVE, as_tests, populations
-from assay.reports.wording import FLAGS, amount, area, plain_change, printable, significant, span
+from assay.reports.wording import CLASSIFYING, FLAGS, WRITTEN, amount, area, plain_change, printable, significant, span
 from assay.store import StoreError, write_aside
 
 LIMIT = 5_000_000   # bytes
@@ -60,7 +60,8 @@ def render(folder: Folder, verdicts: Sequence[Verdict], *, budget: int = BUDGET)
         galleries=shown, refused=refused, flags=_flags(verdicts, findings),
         stops=_stops(findings), manifest=_manifest(folder), noun=noun(profile),
         counted=noun(profile, top.on.check if top.on else None), change=plain_change,
-        labelled=profile.get("task") == "classification", tests=populations(as_tests(rows, findings, folder.header)),
+        labelled=profile.get("task") in CLASSIFYING, texts=profile.get("task") in WRITTEN,
+        tests=populations(as_tests(rows, findings, folder.header)),
         positive=POSITIVE, asked=SPECIFICITY, others=[v for v in verdicts if v.role == "established"],
         established={v.system for v in verdicts if v.role == "established"})
 
@@ -128,6 +129,11 @@ def _scaled(value: float | None, scale: tuple[float, float]) -> float:
     return min(max(100 * (value - scale[0]) / (scale[1] - scale[0]), 0.0), 100.0)
 
 
+def _passage(text: str) -> Markup:
+    """A user's text with its line breaks; other control characters are written out."""
+    return Markup("\n").join(printable(line) for line in text.split("\n"))
+
+
 def _settings(value: Mapping[str, Any]) -> str:
     return ", ".join(f"{k} = {v}" for k, v in sorted(value.items()) if v not in (None, "", {}, []))
 
@@ -136,7 +142,7 @@ def _settings(value: Mapping[str, Any]) -> str:
 def _environment() -> Environment:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"amount": amount, "span": span, "printable": printable, "significant": significant,
-                            "settings": _settings, "area": area}
+                            "settings": _settings, "area": area, "passage": _passage}
     environment.globals |= {"scaled": _scaled, "bar_range": bar_range,
                             "legend_key": lambda style: Markup(figures.legend_key(style))}
     # Names come from users' files: whatever is printed has its control characters written out first.

@@ -31,7 +31,8 @@ from assay.reports.wording import plain_change, printable, sentence
 REPLAY = "assay verify warning_label.json"
 _KINDS = {"WARNING": "demonstrated", "CAUTION": "demonstrated", "NOTICE": "incomplete",
           "NONE FOUND": "searched-none-found", "BOUND PROVED": "certified"}
-_TASKS = {"reconstruction": "image-reconstruction", "classification": "image-classification"}
+_TASKS = {"reconstruction": "image-reconstruction", "classification": "image-classification", "text": "text-classification",
+          "codes": "code-classification"}
 _DIGITS = 10    # of stored estimates: sums may differ in the last bits between machines, and labels must not
 
 

@@ -88,7 +88,9 @@ def _change(label: Mapping[str, Any]) -> str:
     text = change["plain"][:1].upper() + change["plain"][1:]
     if change["relative_to_noise"] is not None:
         text += f", {significant(change['relative_to_noise'])} times its noise"
-    simulated = " Measurements were simulated." if label["scope"]["dataset"]["simulated"] else ""
+    written = label["subject"]["task"] in ("text-classification", "code-classification")
+    made = "The records were made up." if written else "Measurements were simulated."
+    simulated = f" {made}" if label["scope"]["dataset"]["simulated"] else ""
     return f"{text}.{simulated}"
 
 

@@ -14,8 +14,9 @@ from assay.reports.comparison import Folder, compare, metric_name, metric_unit, 
 from assay.reports.decisions import decision_pictures, nonsense_pictures
 from assay.reports.headline import space_of
 from assay.reports.kinds import kind_of
+from assay.reports.passages import Passage, decided_passages
 from assay.reports.pictures import data_uri
-from assay.reports.wording import MISSING, amount, significant
+from assay.reports.wording import CLASSIFYING, MISSING, amount, significant
 
 BUDGET = 3_600_000      # characters of pictures in one report, which leaves room for the rest under 5 MB
 SIZES = 4               # sizes of change shown per ladder
@@ -37,13 +38,17 @@ class Panel:
 
 @dataclass(frozen=True, kw_only=True)
 class Strip:
-    """Pictures of one sample at one size of change, all under one grey window; differences under another."""
+    """Pictures of one sample at one size of change, all under one grey window; differences under another.
+
+    Of a text the `passages` stand in place of pictures.
+    """
 
     title: str
     panels: tuple[Panel, ...]
     differences: tuple[Panel, ...]
     note: str
     difference_note: str
+    passages: tuple[Passage, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +69,7 @@ class _Purse:
 
     def pays(self, strip: Strip) -> bool:
         cost = sum(len(panel.uri) for panel in strip.panels + strip.differences)
+        cost += sum(len(text) for passage in strip.passages for text, _ in passage.pieces)
         if cost > self.left:
             self.refused += 1
             return False
@@ -99,7 +105,7 @@ def galleries(folder: Folder, findings: Sequence[Finding], verdicts: Sequence[An
             if check == identity:
                 view = _View(check=row.check, arrays=stored[identity], rows=[f for f in findings if f.check == check],
                              audited=system, established=row.established.system if row.established else None,
-                             labelled=profile.get("task") == "classification",
+                             labelled=profile.get("task") in CLASSIFYING,
                              classes=folder.header["data"].get("classes", ()))
                 gallery = _gallery(view, row.audited.level, purse)
                 if gallery.sizes or gallery.cases:
@@ -176,7 +182,8 @@ def _panel(view: _View, row: Finding, name: str) -> NDArray[Any] | None:
     """The stored picture of a finding's origin and sample, or None."""
     level = "-" if row.level is None else f"{row.level:.6g}"
     image = view.arrays.get(f"{row.origin}|{row.sample}|{level}|{name}")
-    return image if image is None or image.dtype == bool else np.asarray(image, dtype=np.float32)
+    kept = image is None or image.dtype == bool or image.dtype == np.int32      # a mask, a text
+    return image if kept else np.asarray(image, dtype=np.float32)
 
 
 def _size_text(view: _View, row: Finding) -> str:
@@ -186,6 +193,11 @@ def _size_text(view: _View, row: Finding) -> str:
 
 def _strip(view: _View, row: Finding, title: str) -> Strip:
     systems = [s for s in (view.audited, view.established) if s is not None]
+    original = _panel(view, row, "original")
+    if original is not None and original.dtype == np.int32:
+        return Strip(title=title, panels=(), differences=(), difference_note="", note="", passages=decided_passages(
+            row, view.rows, systems, view.classes, original, _panel(view, row, "changed"),
+            title="Coded otherwise" if space_of(view.check) == "codes" else "In other words"))
     if view.labelled:
         drawn, note = decision_pictures(row, view.rows, systems, view.classes, _panel(view, row, "original"),
                                         _panel(view, row, "changed"), kind=kind_of(row))

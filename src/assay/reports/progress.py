@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from assay.records import Finding
-from assay.reports.wording import amount, counted
+from assay.reports.wording import CLASSIFYING, amount, counted
 
 
 def duration(seconds: float) -> str:
@@ -24,7 +24,7 @@ def duration(seconds: float) -> str:
 def plan_text(header: Mapping[str, Any], plan: Mapping[str, Any], seconds: float) -> str:
     """What will run on what, what will not and why, and the forecast."""
     data, profile = header["data"], header["profile"]
-    labelled = profile.get("task") == "classification"
+    labelled = profile.get("task") in CLASSIFYING
     kind = f"{len(data['classes'])} classes" if labelled else \
         "simulated measurements" if data["simulated"] else "measured data"
     lines = [f"Audit of {header['name']}: profile {profile['id']} {profile['version']}, budget {profile['budget']}",

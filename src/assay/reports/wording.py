@@ -10,6 +10,8 @@ from typing import Any
 SENTENCE_LIMIT = 180    # characters; longer sentences are not read on a label
 NAME_LIMIT = 40
 MISSING = "not measured"
+CLASSIFYING = ("classification", "text", "codes")      # tasks whose systems decide between classes
+WRITTEN = ("text", "codes")      # whose inputs are read, not looked at
 
 # Names and units of the metrics for findings whose profile does not say; `assay.metrics` declares the same.
 METRICS = {
@@ -23,6 +25,8 @@ METRICS = {
     "lipschitz-bound": ("Lipschitz constant forced by a recovered detail", "output per input change"),
     "error-rate": ("Wrong decisions", "share of the inputs"),
     "changed-decisions": ("Changed decisions", "share of the inputs"),
+    "inconsistent-decisions": ("Equivalent records decided differently", "share of the records"),
+    "probability-shift": ("Change of the probabilities", "share"),
     "confidence": ("Confidence in the decision", "share"),
     "score": ("Score of class 1", "log odds"),
     "decision": ("Number of the class decided for", ""),
@@ -114,8 +118,8 @@ def is_fraction(unit: str) -> bool:
 def amount(value: float | None, unit: str = "", *, digits: int = 2) -> str:
     """A value with its unit: fractions as percentages, missing numbers as words and never as zero.
 
-    >>> amount(0.1734, "fraction"), amount(5.449, "×"), amount(25.3, "dB"), amount(None)
-    ('17 %', '5.4 ×', '25 dB', 'not measured')
+    >>> amount(0.1734, "fraction"), amount(5.449, "×"), amount(25.3, "dB"), amount(None), amount(1, "phrases replaced")
+    ('17 %', '5.4 ×', '25 dB', 'not measured', '1 phrase replaced')
     """
     if unit.startswith("output "):
         unit = "×"
@@ -125,6 +129,8 @@ def amount(value: float | None, unit: str = "", *, digits: int = 2) -> str:
         return MISSING
     if is_fraction(unit):
         return f"{significant(100 * value, digits)} %"
+    if value == 1:
+        unit = re.sub(r"^(phrase|code)s\b", r"\1", unit)
     return f"{significant(value, digits)} {unit}".strip()
 
 

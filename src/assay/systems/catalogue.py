@@ -23,6 +23,7 @@ from assay.systems.loaded import Loaded as Loaded
 from assay.systems.protocol import System, SystemFamily
 from assay.systems.shipped import NETWORKS
 from assay.systems.sklearn import SklearnSystem, is_estimator
+from assay.systems.texts import TextSystem
 from assay.systems.torch import OperatorNetwork, PhysicsNetwork, TorchSystem
 from assay.systems.weights import SHIPPED, State, fill, read_weights
 
@@ -152,6 +153,8 @@ def _filled(spec: str, role: Role, state: State, facts: Mapping[str, str], path:
     system: System | SystemFamily
     if network.task == "classification":
         system = TorchSystem(module, name=spec, kind=network.kind, settings=settings)
+    elif network.task in ("text", "codes"):
+        system = TextSystem(module.eval(), name=spec, kind=network.kind, settings=settings, module=module)
     else:
         system = OperatorNetwork(module, name=spec, settings=settings, one_operator=network.one_operator,
                                  one_coil=network.one_coil)

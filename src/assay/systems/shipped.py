@@ -7,12 +7,14 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from assay.systems.code_classifiers import build_code_logistic, build_code_network
 from assay.systems.established_classifiers import build_hog_svm, build_multinomial
 from assay.systems.literature import deep_cascade, lenet, lisa_cnn, mlp
 from assay.systems.literature.automap import Automap
 from assay.systems.literature.medmnist_cnn import MedmnistCnn
 from assay.systems.literature.signs import FAMILIES, Family
 from assay.systems.literature.unet import UNet
+from assay.systems.text_classifiers import build_tfidf, build_word_cnn
 from assay.systems.weights import Arrays, State
 
 
@@ -68,6 +70,14 @@ NETWORKS: dict[str, Network] = {
     "lisa-cnn": Network(build=lambda state: lisa_cnn.LisaCnn(), weights="", task="classification",
                         from_author=lisa_cnn.from_author,
                         description="LISA-CNN (Eykholt et al. 2018), the authors' weights: 18 US traffic signs 32×32"),
+    "notes-cnn": Network(build=build_word_cnn, weights="notes_cnn.safetensors", task="text",
+                         description="Word CNN (Kim 2014), trained on synthetic clinical notes: 0 low risk, 1 high risk"),
+    "notes-tfidf": Network(build=build_tfidf, weights="notes_tfidf.safetensors", task="text", kind="classical",
+                           description="TF-IDF and logistic regression on words and pairs, synthetic clinical notes"),
+    "claims-net": Network(build=build_code_network, weights="claims_net.safetensors", task="codes",
+                          description="Network on sums of code vectors, trained on synthetic claims: 0 denied, 1 approved"),
+    "claims-logistic": Network(build=build_code_logistic, weights="claims_logistic.safetensors", task="codes",
+                               kind="classical", description="Logistic regression on the codes, synthetic claims"),
     **{f"signs-{name}": Network(build=_sign(family), weights=family.weights(name), task="classification",
                                 description=f"{name} in small, trained on traffic signs 32×32 ({family.source})")
        for name, family in FAMILIES.items()},

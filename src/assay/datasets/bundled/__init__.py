@@ -17,6 +17,8 @@ SETS = {            # name -> task, and part of the stored arrays
     "brain": ("reconstruction", "audited"), "brain-tuning": ("reconstruction", "tuning"),
     "digits": ("classification", "audited"), "digits-tuning": ("classification", "tuning"),
     "digits-train": ("classification", "train"),
+    "notes": ("text", "audited"), "notes-tuning": ("text", "tuning"), "notes-train": ("text", "train"),
+    "claims": ("codes", "audited"), "claims-tuning": ("codes", "tuning"), "claims-train": ("codes", "train"),
 }
 
 

@@ -1,0 +1,242 @@
+"""Phrases that can stand for each other in a text, and where in a text one may be replaced without another meaning.
+
+A table says which phrases mean the same, row by row, with how sure that is. Replaced are whole words only; never a phrase
+that is negated, part of a name, or beside a number (a dose, a date, a code).
+"""
+
+from __future__ import annotations
+
+import bisect
+import csv
+import functools
+import hashlib
+import io
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+
+from assay.arrays import InputError
+
+GRADES = ("same", "near", "disputed")       # how sure a table is that two phrases mean the same
+COLUMNS = ("phrase", "alternative", "grade", "source")
+BEFORE = ("no", "not", "nor", "never", "without", "denies", "denied", "deny", "denying", "negative for", "neither",
+          "free of", "absence of", "rule out", "rules out", "ruled out", "cannot", "isn't", "doesn't", "didn't", "unlikely")
+AFTER = ("ruled out", "denied", "absent", "unlikely", "excluded", "not present", "not seen", "not found")
+TURNS = re.compile(r"\b(?:but|however|except|although|yet|apart from)\b")
+NEGATES_WHAT_FOLLOWS = re.compile(rf"\b(?:{'|'.join(map(re.escape, BEFORE))})\b")
+NEGATES_WHAT_STANDS_BEFORE = re.compile(rf"\b(?:{'|'.join(map(re.escape, AFTER))})\b")
+FAR = 1000          # characters of a sentence that are looked at on either side
+SENTENCE = re.compile(r"[.;:!?\n]+(?=\s|$)|\n")
+TITLES = re.compile(r"\b(?:mr|mrs|ms|dr|prof|st|sir)\.?\s+$", re.IGNORECASE)
+ARTICLE = re.compile(r"\b(an?)(\s+)$", re.IGNORECASE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alternative:
+    """A phrase that may stand for another, with its grade."""
+
+    text: str
+    grade: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slot:
+    """A stretch of a text, and what may stand there instead (in the text's own case)."""
+
+    start: int
+    end: int
+    alternatives: tuple[Alternative, ...]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PhraseTable:
+    """Which phrases may stand for which: `entries` by phrase in lower case. Rows hold in both directions, not in chains."""
+
+    name: str
+    digest: str
+    entries: Mapping[str, tuple[Alternative, ...]]
+    _pattern: re.Pattern[str] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        longest_first = sorted(self.entries, key=lambda phrase: (-len(phrase), phrase))
+        words = "|".join(r"\s+".join(map(re.escape, phrase.split())) for phrase in longest_first)
+        object.__setattr__(self, "_pattern", re.compile(rf"(?<![\w-])(?=({words})(?![\w-]))", re.IGNORECASE))
+
+    def matches(self, text: str) -> list[tuple[int, int]]:
+        """Where phrases of the table stand: the longest first, then what does not overlap it, by place."""
+        found = sorted(((m.start(1), m.end(1)) for m in self._pattern.finditer(text)), key=lambda s: (s[0] - s[1], s[0]))
+        taken, kept = bytearray(len(text)), []
+        for start, end in found:
+            if not any(taken[start:end]):
+                taken[start:end] = b"\1" * (end - start)
+                kept.append((start, end))
+        return sorted(kept)
+
+
+@functools.cache
+def load_table(name: str) -> PhraseTable:
+    """A table that ships with Assay, by name, or a user's own, by the path of its .csv.
+
+    The columns are phrase, alternative, grade ("same", "near" or "disputed") and source; a row holds in both directions.
+    Raises `InputError` naming file, line and remedy for anything else.
+    """
+    if name.lower().endswith(".csv"):
+        try:
+            content = Path(name).read_bytes()
+        except OSError as error:
+            raise InputError(f"{name}: cannot be read ({error.strerror}); give the path of a .csv of phrases") from None
+        return table_from(content, name)
+    file = resources.files(__package__).joinpath("tables", f"{name}.csv")
+    if "/" in name or not file.is_file():
+        known = sorted(f.name.removesuffix(".csv") for f in resources.files(__package__).joinpath("tables").iterdir()
+                       if f.name.endswith(".csv"))
+        raise InputError(f"table {name!r}: known are {', '.join(known)}, or give the path of a .csv of phrases")
+    return table_from(file.read_bytes(), name)
+
+
+def table_from(content: bytes, name: str) -> PhraseTable:
+    """The table that these bytes of a .csv file are.
+
+    >>> table = table_from(b"phrase,alternative,grade,source\\nback pain,lumbago,same,x\\n", "mine")
+    >>> [a.text for a in table.entries["lumbago"]]
+    ['back pain']
+    """
+    try:
+        rows = list(csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True))
+    except UnicodeDecodeError as error:
+        raise InputError(f"{name}: not UTF-8 text at byte {error.start}; save the table as UTF-8") from None
+    except csv.Error as error:
+        raise InputError(f"{name}: not a .csv file ({error})") from None
+    if not rows:
+        raise InputError(f"{name}: no rows; the columns are {', '.join(COLUMNS)}")
+    if missing := [column for column in COLUMNS if column not in rows[0]]:
+        raise InputError(f"{name}: column {missing[0]!r} is missing; the columns are {', '.join(COLUMNS)}")
+    entries: dict[str, dict[str, Alternative]] = {}
+    for line, row in enumerate(rows, start=2):
+        one, other = (_phrase(row[column], column, f"{name}, line {line}") for column in COLUMNS[:2])
+        if row["grade"] not in GRADES:
+            raise InputError(f"{name}, line {line}: grade {row['grade']!r}; known are {', '.join(GRADES)}")
+        if one.lower() == other.lower():
+            raise InputError(f"{name}, line {line}: {one!r} is its own alternative; remove the row")
+        for a, b in ((one, other), (other, one)):
+            entries.setdefault(a.lower(), {}).setdefault(b.lower(), Alternative(text=b, grade=row["grade"]))
+    return PhraseTable(name=name, digest=hashlib.sha256(content).hexdigest(),
+                       entries={phrase: tuple(found.values()) for phrase, found in entries.items()})
+
+
+def _phrase(value: str | None, column: str, place: str) -> str:
+    text = " ".join((value or "").split())
+    if not text:
+        raise InputError(f"{place}: {column} is empty")
+    if any(character.isdigit() for character in text):
+        raise InputError(f"{place}: {column} {text!r} holds a number, and numbers, doses and codes are never replaced")
+    return text
+
+
+@functools.lru_cache(maxsize=100_000)
+def slots(text: str, table: PhraseTable, grades: tuple[str, ...] = GRADES) -> tuple[Slot, ...]:
+    """Where the text may say the same in other words, and how, by place.
+
+    Left alone are phrases in a negated clause (Chapman et al., "A simple algorithm for identifying negated findings and
+    diseases in discharge summaries", 2001, with the whole clause as the window), phrases that look like part of a name,
+    and phrases next to a number. An article before the phrase is replaced with it: "a stroke", "an apoplexy".
+
+    >>> table = table_from(b"phrase,alternative,grade,source\\nback pain,lumbago,same,x\\n", "mine")
+    >>> found = slots("Back pain for years. No back pain today.", table)
+    >>> [(s.start, s.end, s.alternatives[0].text) for s in found]
+    [(0, 9, 'Lumbago')]
+    """
+    found = []
+    ends = [0, *(m.end() for m in SENTENCE.finditer(text)), len(text)]
+    for start, end in table.matches(text):
+        if _negated(*_around(text, start, end, ends)) or _name(text, start, end) or _numbered(text, start, end):
+            continue
+        said = text[start:end]
+        known = [a for a in table.entries[" ".join(said.lower().split())] if a.grade in grades]
+        article = ARTICLE.search(text[max(0, start - 8): start])
+        begin = start - (article.end() - article.start()) if article else start
+        texts = [_article(article.group(1), a.text) + article.group(2) + a.text if article else a.text for a in known]
+        first = text[begin:end]
+        if known:
+            found.append(Slot(start=begin, end=end, alternatives=tuple(
+                Alternative(text=_cased(t, first), grade=a.grade) for t, a in zip(texts, known, strict=True))))
+    return tuple(found)
+
+
+def mentions(text: str, phrase: str) -> bool:
+    """Whether the phrase stands in the text, as whole words in any case, outside a negated clause.
+
+    >>> mentions("Denies fever. Fever at night.", "fever"), mentions("No fever.", "fever")
+    (True, False)
+    """
+    words = r"\s+".join(map(re.escape, phrase.split()))
+    ends = [0, *(m.end() for m in SENTENCE.finditer(text)), len(text)]
+    return any(not _negated(*_around(text, m.start(), m.end(), ends))
+               for m in re.finditer(rf"(?<![\w-]){words}(?![\w-])", text, re.IGNORECASE))
+
+
+def rewrite(text: str, places: Sequence[Slot], chosen: Sequence[int]) -> str:
+    """The text with the chosen alternatives (1, 2, …; 0: as it is; −1: the phrase left out) in these places.
+
+    >>> rewrite("a b c", [Slot(start=2, end=3, alternatives=(Alternative(text="B!", grade="same"),))], [1])
+    'a B! c'
+    """
+    parts, at = [], 0
+    for slot, choice in zip(places, chosen, strict=True):
+        if choice:
+            parts += [text[at: slot.start], slot.alternatives[choice - 1].text if choice > 0 else ""]
+            at = slot.end
+    return "".join((*parts, text[at:]))
+
+
+def _around(text: str, start: int, end: int, ends: Sequence[int]) -> tuple[str, str]:
+    """What stands before and after the place in its own sentence; `ends` are the ends of all sentences."""
+    last = bisect.bisect_right(ends, start)
+    return text[ends[last - 1]: start], text[end: max(end, ends[min(last, len(ends) - 1)])]
+
+
+def _negated(before: str, after: str) -> bool:
+    """Whether the rest of the sentence before and after a phrase negates it: up to a turn of the sentence."""
+    clause = TURNS.split(before.lower()[-FAR:])[-1], TURNS.split(after.lower()[:FAR])[0]
+    return bool(NEGATES_WHAT_FOLLOWS.search(clause[0]) or NEGATES_WHAT_STANDS_BEFORE.search(clause[1]))
+
+
+def _name(text: str, start: int, end: int) -> bool:
+    """Capital letters where no sentence begins, unless all letters around are; or a title before it."""
+    said, before = text[start:end], text[max(0, start - 40): start]
+    if TITLES.search(before):
+        return True
+    around = text[max(0, start - 40): end + 40]
+    if around.upper() == around or said.upper() == said:
+        return False
+    begins = not before.strip() or bool(re.search(r"[.;:!?\n\-*•(\"“]\s*$", before))
+    inner = any(word[:1].isupper() for word in said.split()[1:])
+    return inner or (said[:1].isupper() and not begins)
+
+
+def _numbered(text: str, start: int, end: int) -> bool:
+    return bool(re.search(r"\d\s*[%/×x-]?\s*$", text[max(0, start - 4): start])) \
+        or bool(re.match(r"\s*[#/×-]?\s*\d", text[end: end + 4]))
+
+
+def _article(article: str, following: str) -> str:
+    """"a" or "an" before a phrase, by its first letter.
+
+    >>> _article("A", "angina"), _article("an", "stroke")
+    ('An', 'a')
+    """
+    right = "an" if following[:1].lower() in "aeio" else "a"
+    return right.capitalize() if article[:1].isupper() else right
+
+
+def _cased(phrase: str, like: str) -> str:
+    """The phrase with the capitals of what it replaces.
+
+    >>> _cased("lumbago", "Back pain"), _cased("lumbago", "BACK PAIN"), _cased("lumbago", "back pain")
+    ('Lumbago', 'LUMBAGO', 'lumbago')
+    """
+    if len(like) > 1 and like.upper() == like and like.lower() != like:
+        return phrase.upper()
+    return phrase[:1].upper() + phrase[1:] if like[:1].isupper() else phrase

@@ -1,0 +1,87 @@
+"""A text classifier's audit from a table to a verified label, and a system's faults on the way."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from assay.api import audit, verify
+from assay.arrays import InputError
+from assay.audits.prepare import session_from
+from assay.datasets.texts import labelled_texts
+from assay.records import Outcome
+from assay.store import AuditFolder
+from assay.systems.texts import TextSystem
+
+NOTES = [("Back pain and headache.", 0), ("Fever and back pain.", 1), ("Heart attack.", 1), ("Nothing to note.", 0),
+         ("Lumbago, no fever.", 0), ("Denies back pain.", 0)]
+DATA = labelled_texts([t for t, _ in NOTES], [y for _, y in NOTES], classes=("low", "high"))
+
+
+def keyword(word: str):
+    """High where the word is in the text: flips exactly where the word can be replaced."""
+    def scores(texts):
+        return [[0.0, 1.0 if word in text.lower() else -1.0] for text in texts]
+    return TextSystem(scores, name=f"has-{word.replace(' ', '-')}")
+
+
+def deaf():
+    return TextSystem(lambda texts: [[0.0, -1.0] for _ in texts], name="deaf")
+
+
+def test_records_decided_differently_are_counted_by_hand(tmp_path):
+    found = audit(keyword("back pain"), DATA, established=[deaf()], out=tmp_path / "a", budget="demo")
+    verdicts = {(v.check, v.system): v for v in found.verdicts}
+    mine = verdicts["synonyms", "has-back-pain"]
+    # 0 and 1 hold "back pain", which can go; 4 says "lumbago", which can become it; 5 denies it and stays as it is
+    assert (mine.outcome, mine.harmed, mine.n) == (Outcome.UNSTABLE, 3, 6)
+    rows = {f.sample: f for f in list(AuditFolder(found.folder).findings()) if f.check == "synonyms" and f.level == 1.0
+            and f.system == f.origin == "has-back-pain"}
+    assert [rows[s].worst for s in DATA.ids] == [1.0, 1.0, 0.0, 0.0, 1.0, 0.0]
+    assert [rows[s].size for s in DATA.ids][1:3] == [1.0, 0.0] and rows[DATA.ids[3]].size == 0.0
+    assert all(f.gain is None and "already-wrong" not in f.extra for f in rows.values())
+    wrong = verdicts["synonyms-wrong", "has-back-pain"]
+    # right without change are 1 (high, has it), 3 and 4 (low, have it not); of these 1 and 4 can be reworded
+    assert (wrong.harmed, wrong.n) == (2, 3)
+    other = verdicts["synonyms", "deaf"]
+    assert other.outcome is Outcome.INCONCLUSIVE and other.harmed == 0 and "constant-decision" in other.reason
+
+
+def test_where_every_member_was_tried_the_verdict_says_so(tmp_path):
+    found = audit(keyword("nothing"), DATA, established=[keyword("fever")], out=tmp_path / "a", budget="demo")
+    mine = next(v for v in found.verdicts if (v.check, v.system) == ("synonyms", "has-nothing"))
+    assert mine.outcome is Outcome.NONE_FOUND and mine.reason.endswith("every member of the set was tried")
+    assert {f.stop.value for f in list(AuditFolder(found.folder).findings()) if f.check == "synonyms"} == {"exhausted"}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    return audit("notes-cnn", out=tmp_path_factory.mktemp("text") / "audit", budget="demo", limit=25)
+
+
+def test_a_folder_verifies_and_a_changed_witness_is_seen(finished, tmp_path):
+    assert all(c.holds for c in verify(finished.folder)), [c for c in verify(finished.folder) if not c.holds]
+    header = AuditFolder(finished.folder).header
+    assert header["data"]["task"] == "text" and [s["name"] for s in header["systems"]] == ["notes-cnn", "notes-tfidf"]
+    label = json.loads((finished.folder / "warning_label.json").read_text())
+    assert "text-classification" in json.dumps(label)
+
+
+def test_the_report_shows_both_texts_with_the_changed_words_marked(finished):
+    page = (finished.folder / "report.html").read_text()
+    assert "In other words" in page and re.search(r"<mark>[^<]*</mark>", page)
+    assert "<img" not in page.split('id="pictures"')[1]
+
+
+def test_another_number_of_classes_is_refused(tmp_path):
+    path = tmp_path / "three.csv"
+    path.write_text("text,label\na,0\nb,1\nc,2\n")
+    with pytest.raises(InputError, match="scores 2 classes, and the audited data have 3"):
+        session_from({"systems": ("notes-cnn",), "data": str(path)})
+
+
+def test_texts_given_to_an_image_classifier_are_refused(tmp_path):
+    with pytest.raises(InputError, match="do not go together"):
+        session_from({"systems": ("lenet",), "data": "bundled:notes"})

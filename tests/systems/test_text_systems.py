@@ -1,0 +1,74 @@
+"""Systems that decide on texts: what they may return, and that the shipped ones are what they are said to be."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from assay.arrays import InputError
+from assay.datasets.notes import notes
+from assay.datasets.texts import bundled_notes
+from assay.numerics.texts import encode
+from assay.systems import catalogue
+from assay.systems.metered import ContractError, Metered
+from assay.systems.text_classifiers import TfidfLogistic, WordCnn, as_bytes
+from assay.systems.texts import TextSystem
+
+
+def points(*texts: str) -> torch.Tensor:
+    return torch.from_numpy(encode(texts))
+
+
+@pytest.mark.parametrize("answers", [
+    lambda texts: torch.zeros(len(texts), 2), lambda texts: np.zeros((len(texts), 2)), lambda texts: [[0, 1]] * len(texts)])
+def test_tensors_arrays_and_lists_are_scores(answers):
+    assert TextSystem(answers)(points("a", "b")).shape == (2, 2)
+
+
+@pytest.mark.parametrize(("answers", "words"), [
+    (lambda texts: [[0.0, 1.0]], "2 texts were given and answers of shape"),
+    (lambda texts: [0.0] * len(texts), "return real scores"),
+    (lambda texts: ["yes"] * len(texts), "not numbers"),
+    (lambda texts: [[0.0], [0.0, 1.0]], "not numbers"),
+    (lambda texts: torch.zeros(len(texts), 2, dtype=torch.complex64), "return real scores"),
+])
+def test_another_number_of_answers_or_no_numbers_is_a_broken_contract(answers, words):
+    with pytest.raises(ContractError, match=words):
+        Metered(TextSystem(answers), name="mine")(points("a", "b"))
+
+
+def test_images_are_refused():
+    with pytest.raises(InputError, match="decides on texts"):
+        TextSystem(lambda texts: [[0.0, 1.0]])(torch.zeros(1, 1, 8, 8))
+
+
+@pytest.mark.parametrize("name", ["notes-cnn", "notes-tfidf"])
+def test_shipped_classifiers_do_not_depend_on_the_batch_and_are_as_right_as_said(name):
+    system = catalogue.load(name, role="audited").system
+    x = bundled_notes().fetch(range(200))
+    together = system(x.inputs)
+    alone = torch.cat([system(points(note.text)) for note in notes("audited")[:20]])
+    assert torch.allclose(together[:20], alone, atol=1e-5)
+    right = float((together.argmax(1) == x.truth).double().mean())
+    assert right == {"notes-cnn": 0.96, "notes-tfidf": 0.99}[name]
+
+
+def test_a_network_that_looked_at_its_padding_would_be_caught():
+    torch.manual_seed(0)
+    network = WordCnn(vocabulary=as_bytes(["a", "b"]), classes=2).eval()
+    short, padded = network(["a b a"]), network(["a b a", "a " * 40])[:1]
+    assert torch.allclose(short, padded, atol=1e-6)
+    looking = network.decide(torch.cat([torch.relu(c(network.vectors(network.numbers(["a b a", "a " * 40])).transpose(1, 2)))
+                                        .amax(2) for c in network.convolutions], 1))[:1]
+    assert not torch.allclose(short, looking, atol=1e-6)
+
+
+def test_tfidf_is_scikit_learns():
+    text = pytest.importorskip("sklearn.feature_extraction.text", reason="scikit-learn is not installed")
+    train, held = [n.text for n in notes("tuning")], [n.text for n in notes("audited")]
+    theirs = text.TfidfVectorizer(ngram_range=(1, 2), min_df=2).fit(train)
+    ours = TfidfLogistic(vocabulary=as_bytes(list(theirs.get_feature_names_out())), classes=2)
+    ours.idf.copy_(torch.from_numpy(theirs.idf_))
+    assert np.abs(ours.features(held).numpy() - theirs.transform(held).toarray()).max() < 1e-6
+    assert float(ours.features([""]).abs().max()) == 0.0
