@@ -40,7 +40,8 @@ SEARCHES: dict[str, Callable[[Ask, torch.Tensor, int], Chosen]] = {
     "greedy": lambda ask, choices, most: greedy_choice(ask, choices, most=most),
     "beam 1": lambda ask, choices, most: beam_choice(ask, choices, most=most, width=1),
     "beam 8": lambda ask, choices, most: beam_choice(ask, choices, most=most, width=8),
-    "genetic": lambda ask, choices, most: genetic_choice(ask, choices, most=most, generator=stream("genetic", len(choices))),
+    "genetic": lambda ask, choices, most: genetic_choice(
+        ask, choices, most=most, generator=stream("genetic", len(choices)), population=10, generations=5),
 }
 
 

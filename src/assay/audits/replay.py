@@ -25,6 +25,7 @@ from assay.metrics import protocol as metrics
 from assay.metrics.protocol import Response
 from assay.metrics.stability import GAIN, input_unit
 from assay.numerics.norms import norm
+from assay.numerics.order import censored_median
 from assay.perturbations import registry
 from assay.perturbations.protocol import ChoiceSet, Examples
 from assay.records import Finding, digest_of
@@ -197,7 +198,8 @@ def _by_chance(check: Check, row: Finding, bench: Bench, x: Examples, rung: Rung
     """What random changes do, drawn again from their seeds."""
     target = bench.systems[row.system]
     if check.method == "smallest-change":
-        return {"average": float(random_radii(check, target, bench, x, torch.ones(1, dtype=torch.bool)).median())}
+        radii = random_radii(check, target, bench, x, torch.ones(1, dtype=torch.bool))
+        return {"average": censored_median(radii[:, 0])}
     controls = draw_controls(check, target, bench, x, rung, normal)
     return {"average": float(controls.values.mean()),
             **({"control_gain": float(controls.gains.mean())} if row.control_gain is not None else {}),

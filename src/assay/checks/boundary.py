@@ -15,6 +15,7 @@ from assay.metrics import protocol as metrics
 from assay.metrics.boundary import boundary_ratio
 from assay.metrics.classification import input_scale, wrong
 from assay.numerics.fawzi import flat_ratio, zeta1, zeta2
+from assay.numerics.order import censored_median
 from assay.perturbations.protocol import Examples, stream
 from assay.records import Finding, Flag
 from assay.searches.boundary import Radius, curvature, doublings_for, random_radius, random_subspace, semi_random_radius
@@ -142,8 +143,8 @@ def _row(check: Check, system: str, bench: Bench, x: Examples, i: int, k: int | 
     ratios = boundary_ratio(found.radii[m][:, k], found.worst[k], m, d)
     seen = ratios[torch.isfinite(ratios)]
     extra |= _extras(check, x, i, k, m, found, len(seen) / max(len(ratios), 1))
-    middle = _median(ratios)
-    return replace(empty, extra=extra, controls=len(ratios), average=middle,
+    middle = censored_median(ratios)
+    return replace(empty, extra=extra, controls=len(ratios), average=middle if math.isfinite(middle) else None,
                     average_low=float(seen.min()) if len(seen) else None,
                     average_high=float(seen.max()) if len(seen) and len(seen) == len(ratios) else None,
                     worst=float(seen.min()) if len(seen) else None,
@@ -160,14 +161,5 @@ def _extras(check: Check, x: Examples, i: int, k: int, m: int, found: Geometry, 
     if m == 1 and x.box is not None and len(found.clipped):
         cut = boundary_ratio(found.clipped[:, k], found.worst[k], 1, d)
         extra["clipped-never"] = float(cut.isinf().double().mean())
-        if (middle := _median(cut)) is not None:
-            extra["clipped"] = middle
+        extra["clipped"] = censored_median(cut)
     return {name: value for name, value in extra.items() if math.isfinite(value)}
-
-
-def _median(ratios: Tensor) -> float | None:
-    """The median over draws, the mean of the middle two; None where censoring leaves it unknown."""
-    if not len(ratios):
-        return None
-    value = float(torch.quantile(ratios.nan_to_num(posinf=torch.finfo(torch.float64).max / 4), 0.5))
-    return value if value < 1e100 else None

@@ -14,6 +14,7 @@ from assay.checks.exhibits import exhibit
 from assay.metrics import protocol as metrics
 from assay.metrics.classification import confidence, decision, wrong
 from assay.numerics.manitest import ManitestResult, manitest, path_length
+from assay.numerics.order import censored_median
 from assay.perturbations import registry
 from assay.perturbations.geometric import Affine, transform
 from assay.perturbations.protocol import Examples, stream
@@ -76,7 +77,7 @@ def replayed(check: Check, row: Finding, bench: Bench, x: Examples, place: Tenso
         scores = target(within.apply(x, place).inputs)
     found = {"worst": _measured(check, target, within, x).distance, "decision.worst": float(decision(scores))}
     if row.average is not None:
-        found["average"] = _median(_by_chance(check, bench, target, within, x))
+        found["average"] = censored_median(_by_chance(check, bench, target, within, x))
     return found
 
 
@@ -142,7 +143,7 @@ def _by_chance(check: Check, bench: Bench, target: Metered, within: Affine, x: E
 
 
 def _row(empty: Finding, told: dict[str, float], found: ManitestResult, by_chance: Tensor) -> Finding:
-    known, middle = by_chance[by_chance.isfinite()].tolist(), _median(by_chance)
+    known, middle = by_chance[by_chance.isfinite()].tolist(), censored_median(by_chance)
     extra = {**told, "horizon": found.horizon}
     if len(by_chance):
         extra["random-never"] = float(by_chance.isinf().double().mean())
@@ -153,8 +154,3 @@ def _row(empty: Finding, told: dict[str, float], found: ManitestResult, by_chanc
         return replace(row, notes="no place on the grid changes the decision")
     place = dict(zip(("degrees", "across", "down"), found.parameters.tolist(), strict=False))
     return replace(row, worst=found.distance, extra={**extra, **place})
-
-
-def _median(lengths: Tensor) -> float:
-    """Infinite where half of the ways, or more, never change the decision."""
-    return float(lengths.sort().values[len(lengths) // 2]) if len(lengths) else math.inf

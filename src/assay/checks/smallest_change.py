@@ -16,6 +16,7 @@ from assay.checks.exhibits import exhibit
 from assay.metrics import protocol as metrics
 from assay.metrics.classification import confidence, decision, input_scale, wrong
 from assay.numerics.norms import norm
+from assay.numerics.order import censored_median
 from assay.perturbations.balls import Ball, InputBall
 from assay.perturbations.protocol import Examples, stream
 from assay.records import Finding, Flag
@@ -81,28 +82,35 @@ def _beyond(found: Smallest, x: Examples, target: Metered) -> Tensor:
 
 
 def random_radii(check: Check, target: Metered, bench: Bench, x: Examples, right: Tensor) -> Tensor:
-    """(draws, batch): the least relative size at which each random direction flips the decision; inf where none does."""
+    """(draws, batch): the least relative size at which each random direction flips the decision; inf where none does.
+
+    The size is that of the change as it is, ‖clip(x + t v) − x‖, as the size of the smallest change is.
+    """
     assert x.truth is not None
     kind = str(check.perturbation.get("norm", "l2"))
-    scale = input_scale(x, kind)
-    found = [radius_along(target, x.inputs, x.truth, direction, first=SHORTEST * scale, box=x.box).size / scale
-             for direction in _directions(check, bench, x, kind)]
-    return torch.where(right, torch.stack(found), torch.inf) if found else torch.zeros(0, len(x), dtype=torch.float64)
+    scale, found = input_scale(x, kind), []
+    for direction in _directions(check, bench, x, kind):
+        t = radius_along(target, x.inputs, x.truth, direction, first=SHORTEST * scale, box=x.box).size
+        flips = torch.isfinite(t)
+        moved = _scaled(direction, torch.where(flips, t, 0.0))
+        if x.box is not None:
+            moved = (x.inputs + moved).clamp(*x.box) - x.inputs
+        found.append(torch.where(flips & right, norm(moved.double(), kind) / scale, torch.inf))
+    return torch.stack(found) if found else torch.zeros(0, len(x), dtype=torch.float64)
 
 
 def _same_size(check: Check, target: Metered, bench: Bench, x: Examples, right: Tensor, found: Smallest) -> Tensor:
-    """(draws, batch): whether the same directions at the size found flip the decision."""
+    """(draws, batch): whether random changes of the size found, within the range, flip the decision."""
     kind, size = str(check.perturbation.get("norm", "l2")), found.size.nan_to_num(posinf=0.0)
-    flips = [(_wrong_at(target, x, _scaled(direction, size)) & right).double()
-             for direction in _directions(check, bench, x, kind)]
+    flips = [(_wrong_at(target, x, p) & right).double() for p in _directions(check, bench, x, kind, size)]
     return torch.stack(flips) if flips else torch.zeros(0, len(x), dtype=torch.float64)
 
 
-def _directions(check: Check, bench: Bench, x: Examples, kind: str) -> list[Tensor]:
-    """`check.controls` random directions of norm 1 per sample, the same for whoever asks."""
+def _directions(check: Check, bench: Bench, x: Examples, kind: str, size: Tensor | None = None) -> list[Tensor]:
+    """`check.controls` random directions of norm 1 per sample, the same for whoever asks; or changes of that size."""
     generators = [stream(bench.seed, check.id, sample, "control") for sample in x.ids]
-    sphere = InputBall(ball=Ball(norm=kind, radius=1.0, relative=False))
-    return [sphere.sample(x, generators) for _ in range(check.controls)]
+    ball = InputBall(ball=Ball(norm=kind, radius=1.0, relative=False, box=None if size is None else x.box))
+    return [ball.sample(x, generators, size) for _ in range(check.controls)]
 
 
 def _scaled(direction: Tensor, size: Tensor) -> Tensor:
@@ -126,7 +134,7 @@ def _row(check: Check, system: str, bench: Bench, x: Examples, i: int, normal: T
     if right and len(flips):
         extra["random-flips"] = float(flips.mean())
         extra["random-never"] = float(radii.isinf().double().mean())
-    middle = float(radii.median()) if right and len(radii) else math.inf
+    middle = censored_median(radii) if right else math.inf
     known = radii[~radii.isinf()].tolist() if right else []
     return Finding(
         check=check.id, system=system, role=bench.roles[system], sample=x.ids[i], origin=system, origin_sample=x.ids[i],
