@@ -1,7 +1,7 @@
 """Universal perturbations: the published algorithm beside the batched search, and who is fooled by whose.
 
     python benchmarks/universal.py [--systems lenet mlp hog-svm multinomial] [--fit 100] [--held 400] [--seeds 1]
-    python benchmarks/universal.py --data ../shared/data/gtsrb/gtsrb_32x32.npz --radii 0.02 0.04 0.08
+    python benchmarks/universal.py --data gtsrb_32x32.npz --radii 0.02 0.04 0.08
 
 Without --data on the bundled digits (pixels in [0, 1]): fitted on the last images, counted on the first. With --data on
 the six sign networks whose weights are shipped: fitted on training images, counted on test images. "fooled" is the

@@ -58,14 +58,6 @@ def test_random_members_have_the_size_asked_and_reach_every_member():
     assert texts_of(within.apply(X, within.zero(X))) == texts_of(X)
 
 
-def test_neighbours_are_the_members_one_change_away():
-    within = Substitutions(table=TABLE, most=2)
-    p = torch.tensor([[1, 0, 0], [0, 0, 0], [1, 2, 0]])
-    found = {tuple(q[2].tolist()) for q in within.neighbours(X, p)}
-    assert found == {(1, 2, 0), (0, 2, 0), (1, 0, 0), (1, 1, 0)}                # never a third change
-    assert {tuple(q[1].tolist()) for q in within.neighbours(X, p)} == {(0, 0, 0)}
-
-
 def test_a_change_made_for_another_text_is_refused():
     within = Substitutions(table=TABLE, most=2)
     with pytest.raises(InputError, match="other places or alternatives"):

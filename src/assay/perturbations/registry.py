@@ -14,7 +14,8 @@ from assay.perturbations.geometric import Affine
 from assay.perturbations.occlusion import MARKS, AddedDetail, Occlusion
 from assay.perturbations.phrases import GRADES, load_table
 from assay.perturbations.protocol import Examples, PerturbationSet
-from assay.perturbations.substitutions import Substitutions
+from assay.perturbations.substitutions import Mistyped, Rewording, Substitutions
+from assay.perturbations.typing_errors import KINDS
 from assay.perturbations.union import OneOf
 
 Builder = Callable[[Mapping[str, Any], float, Examples], PerturbationSet]
@@ -55,6 +56,11 @@ def _substitutions(spec: Mapping[str, Any], level: float, x: Examples) -> Pertur
     return Substitutions(table=load_table(str(spec["table"])), most=round(level), grades=tuple(spec.get("grades", GRADES)))
 
 
+def _mistyped(spec: Mapping[str, Any], level: float, x: Examples) -> PerturbationSet:
+    """Words mistyped in the ways `kinds`; the level is how many at most."""
+    return Mistyped(most=round(level), kinds=tuple(spec.get("kinds", KINDS)))
+
+
 def _codes(spec: Mapping[str, Any], level: float, x: Examples) -> PerturbationSet:
     """Codes rewritten by rules of the `table` (a name, or the path of a .csv), of the `grades`; the level is how often."""
     return CodeRewrites(table=load_codes(str(spec["table"])), most=round(level), grades=tuple(spec.get("grades", GRADES)))
@@ -76,12 +82,12 @@ def _operator(x: Examples) -> Any:
     return x.operator
 
 
-NESTED = (Affine, CodeRewrites, InputBall, Substitutions, Through)     # sets whose smaller members lie in the larger
+NESTED = (Affine, CodeRewrites, InputBall, Rewording, Through)     # sets whose smaller members lie in the larger
 OF_IMAGES = frozenset({"added-detail", "affine", "corruption", "occlusion", "patch"})
 NEED_TRUTH = frozenset({"through", "details"})      # changes of the true image
 SETS: dict[str, Builder] = {
     "added-detail": _added, "affine": _affine, "codes": _codes, "corruption": _corruption, "details": _details,
-    "inputs": _inputs, "occlusion": _occlusion, "substitutions": _substitutions, "through": _through}
+    "inputs": _inputs, "mistyped": _mistyped, "occlusion": _occlusion, "substitutions": _substitutions, "through": _through}
 
 
 def unfit(spec: Mapping[str, Any], x: Examples) -> str:

@@ -130,7 +130,7 @@ def amount(value: float | None, unit: str = "", *, digits: int = 2) -> str:
     if is_fraction(unit):
         return f"{significant(100 * value, digits)} %"
     if value == 1:
-        unit = re.sub(r"^(phrase|code)s\b", r"\1", unit)
+        unit = re.sub(r"^(phrase|code|word)s\b", r"\1", unit)
     return f"{significant(value, digits)} {unit}".strip()
 
 
