@@ -1,5 +1,8 @@
 """Trains the shipped classifiers of synthetic notes, in half a minute on one core: `python recipes/notes.py`.
 
+With `--data FILE.csv` (`--key`, `--labels` the columns) the same on your texts: seven tenths to train on, one to tune on,
+and two held out, which are written to held_out.csv beside the weights, to be audited.
+
 The word network by Adam on the cross-entropy, 30 passes, the pass of least loss on the tuning part; TF-IDF with logistic
 regression by scikit-learn, C of least loss on the tuning part (the weakest tried: these notes have no noise). Both see the
 train part only. The accuracy in a file's header is that of the weights as written there, on the audited part. Weights go
@@ -11,7 +14,9 @@ from __future__ import annotations
 import argparse
 import collections
 import copy
+import csv
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -23,6 +28,7 @@ from sklearn.metrics import log_loss
 from torch import Tensor, nn
 
 from assay.datasets.notes import CLASSES, notes
+from assay.datasets.texts import load_texts
 from assay.systems.text_classifiers import TfidfLogistic, WordCnn, as_bytes, words
 
 PASSES, BATCH, RATE = 30, 32, 2e-3
@@ -30,16 +36,49 @@ LEAST = 2           # training notes that must hold a word for it to be known
 CS = (0.1, 1.0, 10.0, 100.0, 1e3, 1e4)
 
 
-def part(name: str) -> tuple[list[str], Tensor]:
-    found = notes(name)
-    return [note.text for note in found], torch.tensor([note.label for note in found])
+Part = tuple[list[str], Tensor]
 
 
-def word_cnn(seed: int) -> WordCnn:
+@dataclass(frozen=True, kw_only=True)
+class Texts:
+    """The three parts, each (texts, labels), and where they come from."""
+
+    train: Part
+    tuning: Part
+    held_out: Part
+    classes: int
+    name: str
+
+
+def bundled() -> Texts:
+    """The notes that ship with Assay, in the parts they ship with."""
+    parts = {name: ([n.text for n in notes(name)], torch.tensor([n.label for n in notes(name)])) for name in
+             ("train", "tuning", "audited")}
+    return Texts(train=parts["train"], tuning=parts["tuning"], held_out=parts["audited"], classes=len(CLASSES),
+                 name="bundled:notes-train")
+
+
+def from_file(path: Path, key: str | None, labels: str | None, seed: int, out: Path) -> Texts:
+    """A user's texts, split by the seed; those held out are written down."""
+    data = load_texts(path, text_key=key, label_key=labels)
+    order = torch.randperm(len(data.ids), generator=torch.Generator().manual_seed(seed))
+    held, tuning, train = order.tensor_split([len(order) // 5, len(order) // 5 + len(order) // 10])
+    with (out / "held_out.csv").open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file)
+        rows.writerow(("id", "text", "label"))
+        rows.writerows((data.ids[i], data.texts[i], data.labels[i]) for i in sorted(held.tolist()))
+
+    def some(index: Tensor) -> Part:
+        return [data.texts[i] for i in index.tolist()], torch.tensor([data.labels[i] for i in index.tolist()])
+
+    return Texts(train=some(train), tuning=some(tuning), held_out=some(held), classes=len(data.classes), name=path.name)
+
+
+def word_cnn(data: Texts, seed: int) -> WordCnn:
     torch.manual_seed(seed)
-    (texts, labels), (held, theirs) = part("train"), part("tuning")
+    (texts, labels), (held, theirs) = data.train, data.tuning
     seen = collections.Counter(word for text in texts for word in set(words(text)))
-    network = WordCnn(vocabulary=as_bytes(sorted(word for word, n in seen.items() if n >= LEAST)), classes=len(CLASSES))
+    network = WordCnn(vocabulary=as_bytes(sorted(word for word, n in seen.items() if n >= LEAST)), classes=data.classes)
     numbers, held_numbers = network.numbers(texts), network.numbers(held)
     optimiser = torch.optim.Adam(network.parameters(), lr=RATE)
     best, kept = float("inf"), copy.deepcopy(network.state_dict())
@@ -61,40 +100,51 @@ def word_cnn(seed: int) -> WordCnn:
     return network.eval()
 
 
-def tfidf(seed: int) -> TfidfLogistic:
-    (texts, labels), (held, theirs) = part("train"), part("tuning")
+def tfidf(data: Texts) -> TfidfLogistic:
+    (texts, labels), (held, theirs) = data.train, data.tuning
     vectors = TfidfVectorizer(ngram_range=(1, 2), min_df=LEAST)
     features, held_features = vectors.fit_transform(texts), vectors.transform(held)
     fits = [LogisticRegression(C=c, max_iter=5000, tol=1e-8).fit(features, labels) for c in CS]
     chosen = min(fits, key=lambda fit: log_loss(theirs, fit.predict_proba(held_features)))
     print(f"logistic regression: C = {chosen.C}, tuning accuracy {chosen.score(held_features, theirs):.3f}")
-    module = TfidfLogistic(vocabulary=as_bytes(list(vectors.get_feature_names_out())), classes=2)
+    if len(chosen.classes_) != data.classes:
+        raise SystemExit(f"{data.name}: of {data.classes} classes only {len(chosen.classes_)} are in the training part; "
+                         "give more texts, or number the classes from 0")
+    weight, bias = torch.from_numpy(chosen.coef_).float(), torch.from_numpy(chosen.intercept_).float()
+    if len(bias) == 1:                      # of two classes, the score of the second
+        weight, bias = torch.cat((torch.zeros_like(weight), weight)), torch.cat((torch.zeros(1), bias))
+    module = TfidfLogistic(vocabulary=as_bytes(list(vectors.get_feature_names_out())), classes=data.classes)
     with torch.no_grad():
         module.idf.copy_(torch.from_numpy(vectors.idf_))
-        module.linear.weight.copy_(torch.stack((torch.zeros(features.shape[1]), torch.from_numpy(chosen.coef_[0]).float())))
-        module.linear.bias.copy_(torch.tensor([0.0, float(chosen.intercept_[0])]))
+        module.linear.weight.copy_(weight)
+        module.linear.bias.copy_(bias)
     return module.eval()
 
 
-def write(module: nn.Module, file: Path, how: str) -> None:
-    texts, labels = part("audited")
+def write(module: nn.Module, data: Texts, file: Path, how: str) -> None:
+    texts, labels = data.held_out
     with torch.no_grad():
         accuracy = float((module(texts).argmax(1) == labels).double().mean())
     save_file({name: value.contiguous() for name, value in module.state_dict().items()}, file, metadata={
-        "recipe": "recipes/notes.py", "data": "bundled:notes-train", "how": how, "accuracy": f"{accuracy:.4f}"})
+        "recipe": "recipes/notes.py", "data": data.name, "how": how, "accuracy": f"{accuracy:.4f}"})
     file.chmod(0o644)
-    print(f"{file}: {accuracy:.1%} of {len(labels)} audited notes")
+    print(f"{file}: {accuracy:.1%} of {len(labels)} held-out texts")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path())
+    parser.add_argument("--data", type=Path, help="a .csv or .tsv of texts and classes")
+    parser.add_argument("--key", help="its column of texts")
+    parser.add_argument("--labels", help="its column of classes")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     options.out.mkdir(parents=True, exist_ok=True)
-    write(word_cnn(options.seed), options.out / "notes_cnn.safetensors", f"Adam, {PASSES} passes, seed {options.seed}")
-    write(tfidf(options.seed), options.out / "notes_tfidf.safetensors", "scikit-learn, C on the tuning part")
+    data = from_file(options.data, options.key, options.labels, options.seed, options.out) if options.data else bundled()
+    write(word_cnn(data, options.seed), data, options.out / "notes_cnn.safetensors",
+          f"Adam, {PASSES} passes, seed {options.seed}")
+    write(tfidf(data), data, options.out / "notes_tfidf.safetensors", "scikit-learn, C on the tuning part")
 
 
 if __name__ == "__main__":

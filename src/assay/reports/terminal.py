@@ -16,7 +16,7 @@ from assay.reports.comparison import Comparison, Folder, compare
 from assay.reports.headline import headline
 from assay.reports.label_statements import as_test_text
 from assay.reports.two_classes import as_tests, told_with
-from assay.reports.wording import amount, printable, shortened
+from assay.reports.wording import amount, is_fraction, printable, shortened
 
 # Words come first; colour only repeats them.
 _STYLES = {Outcome.UNSTABLE: "bold red", Outcome.INCONCLUSIVE: "yellow", Outcome.NOT_APPLICABLE: "dim"}
@@ -70,7 +70,7 @@ def _cells(row: Comparison, several: bool) -> list[Text]:
     numbers = [verdict.normal, verdict.average, verdict.worst, other.worst if other else None,
                other.transfer if other else None]
     plain = [verdict.check, *([shortened(verdict.system, 24)] if several else []),
-             "" if verdict.level is None else amount(verdict.level, verdict.unit).removesuffix(verdict.unit).strip(),
+             "" if verdict.level is None else _number(verdict.level, verdict.unit),
              *("–" if value is None else amount(value, row.unit) for value in numbers),
              f"{verdict.harmed}/{verdict.n}" if verdict.n else "–"]
     return [*(Text(printable(cell)) for cell in plain),
@@ -82,6 +82,12 @@ def _outcome(row: Comparison) -> str:
     if row.audited.outcome is Outcome.NOT_APPLICABLE:
         return "measured" if row.audited.measured else "n/a"
     return row.audited.outcome.value
+
+
+def _number(level: float, unit: str) -> str:
+    """The level without a unit in words: the column is narrow, and the report says what is counted."""
+    text = amount(level, unit)
+    return text if is_fraction(unit) else text.split(" ")[0]
 
 
 def progress_line(finished: int, planned: int, *, check: str, system: str, worst: float | None, unit: str = "") -> str:
