@@ -75,6 +75,24 @@ def test_the_report_shows_both_texts_with_the_changed_words_marked(finished):
     assert "<img" not in page.split('id="pictures"')[1]
 
 
+def test_claims_are_audited_and_shown_with_their_codes_names(tmp_path):
+    found = audit("claims-net", out=tmp_path / "a", budget="demo", limit=25)
+    assert all(c.holds for c in verify(found.folder)), [c for c in verify(found.folder) if not c.holds]
+    page = (found.folder / "report.html").read_text()
+    assert "Coded otherwise" in page and "277.7 Dysmetabolic syndrome X" in page
+    rows = [f for f in AuditFolder(found.folder).findings() if f.check == "equivalent-codes" and f.system == f.origin]
+    assert {f.stop.value for f in rows} == {"exhausted"} and all(f.size <= f.level for f in rows)
+
+
+def test_a_table_of_claims_is_read_as_such_or_refused(tmp_path):
+    path = tmp_path / "claims.csv"
+    path.write_text('text,label\n"277.7\nDocumented: hypertension",denied\n"401.9",approved\n')
+    assert session_from({"systems": ("claims-net",), "data": str(path)}).data.record.task == "codes"
+    path.write_text('text,label\n"277.7",denied\n"I10 hypertension",approved\n')
+    with pytest.raises(InputError, match=r"sample 'row-3': .*neither an ICD-9 code"):
+        session_from({"systems": ("claims-net",), "data": str(path)})
+
+
 def test_another_number_of_classes_is_refused(tmp_path):
     path = tmp_path / "three.csv"
     path.write_text("text,label\na,0\nb,1\nc,2\n")

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from assay.arrays import InputError
+from assay.audits.prepare import session_from
 from assay.datasets.notes import notes
 from assay.datasets.texts import bundled_notes
 from assay.numerics.texts import encode
@@ -72,3 +73,22 @@ def test_tfidf_is_scikit_learns():
     ours.idf.copy_(torch.from_numpy(theirs.idf_))
     assert np.abs(ours.features(held).numpy() - theirs.transform(held).toarray()).max() < 1e-6
     assert float(ours.features([""]).abs().max()) == 0.0
+
+
+def test_a_scikit_learn_pipeline_takes_texts_and_is_audited_from_its_file(tmp_path):
+    text = pytest.importorskip("sklearn.feature_extraction.text", reason="scikit-learn is not installed")
+    skops = pytest.importorskip("skops.io", reason="skops is not installed")
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+
+    train = notes("tuning")
+    pipeline = make_pipeline(text.CountVectorizer(), LogisticRegression())
+    pipeline.fit([n.text for n in train], [n.label for n in train])
+    held = [n.text for n in notes("audited")[:20]]
+    scores = catalogue.adopt(pipeline, role="audited").system(points(*held))
+    assert np.allclose(scores[:, 1].numpy(), pipeline.decision_function(held)) and scores.dtype == torch.float64
+    skops.dump(pipeline, tmp_path / "model.skops")
+    session = session_from({"systems": (f"sklearn:{tmp_path / 'model.skops'}",), "data": "bundled:notes",
+                            "established": ("none",)})
+    assert session.data.record.task == "text" and session.profile["task"] == "text"
+    assert torch.equal(session.systems[0].system(points(*held)), scores)

@@ -52,7 +52,9 @@ def resolved(words: Recipe, data: Dataset | None = None) -> Recipe:
     The task is what the data say (a data set in memory, a bundled set), else what the system is known for, else what the
     user says. `InputError` where two of them disagree.
     """
-    told = {"--task": words.task, "the data": _task_of_data(words, data), "the system": catalogue.task_of(words.systems[0])}
+    told = {"--task": words.task, "the data": _task_of_data(words, data)}
+    said, can = next(filter(None, told.values()), ""), catalogue.tasks_of(words.systems[0])
+    told["the system"] = said if said in can else next(iter(can), "")
     tasks = {who: task for who, task in told.items() if task}
     if len(set(tasks.values())) > 1:
         said = ", ".join(f"{who}: {task}" for who, task in tasks.items())
@@ -78,6 +80,7 @@ def _task_of_data(words: Recipe, data: Dataset | None) -> str:
         return data.record.task
     if words.data.startswith("bundled:"):
         return SETS.get(words.data.removeprefix("bundled:"), ("",))[0]
-    if words.data.lower().endswith(TABLES) and words.task != "codes" and catalogue.task_of(words.systems[0]) != "codes":
-        return "text"
+    if words.data.lower().endswith(TABLES):
+        codes_too = words.task == "codes" or catalogue.tasks_of(words.systems[0]) == ("codes",)
+        return "codes" if codes_too else "text"
     return "classification" if words.labels or words.classes or words.fit else ""

@@ -40,13 +40,15 @@ def names() -> tuple[str, ...]:
     return (*NETWORKS, *CLASSICAL)
 
 
-def task_of(spec: str) -> str:
-    """What a built-in system does; "" for a user's own."""
+def tasks_of(spec: str) -> tuple[str, ...]:
+    """What a system can do, the usual first; nothing is known of a user's own."""
     if spec in NETWORKS:
-        return NETWORKS[spec].task
+        return (NETWORKS[spec].task,)
     if spec in CLASSICAL:
-        return "reconstruction"
-    return "classification" if adapters.known(spec) else ""
+        return ("reconstruction",)
+    if spec.startswith("sklearn:"):
+        return ("classification", "text", "codes")          # an estimator says what it takes by taking it
+    return ("classification",) if adapters.known(spec) else ()
 
 
 def load(spec: str, *, role: Role, weights: Path | None = None, options: Mapping[str, Any] | None = None) -> Loaded:

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from assay.arrays import InputError
+from assay.numerics.texts import decode
 from assay.records import Access
 from assay.systems.adapter_options import behind, divide, readable_file
 from assay.systems.digest import file_digest
@@ -31,6 +32,7 @@ USES = ("decision_function", "predict_proba", "predict")
 class SklearnSystem:
     """A fitted classifier on images flattened to (batch, features); class k of the audit is `classes[k]` of the estimator.
 
+    Texts are handed over as a list of str: a pipeline that begins with a vectoriser takes them.
     The scores are its `decision_function` (a single one z for two classes as (0, z)), else the logarithms of its
     `predict_proba` (of probabilities below 1e-30, log 1e-30), else 1 for the class it predicts and −1 for the others.
     `use` names one of the three; `classes` the estimator's classes in the order of the data's, where they are not 0, 1, ….
@@ -68,6 +70,8 @@ class SklearnSystem:
         return Access.DECISION if self.use == "predict" else Access.SCORE
 
     def __call__(self, inputs: Tensor) -> Tensor:
+        if inputs.dtype == torch.int32 and inputs.ndim == 2:
+            return torch.from_numpy(self._columns(list(decode(inputs.cpu().numpy()))))
         if not inputs.is_floating_point():
             raise InputError(f"system {self.name!r}: inputs are {inputs.dtype}; give floats: images.float() / 255")
         features = inputs.detach().cpu().flatten(1).numpy().astype(np.float64)
@@ -75,15 +79,18 @@ class SklearnSystem:
         if features.shape[1] != wanted:
             raise InputError(f"system {self.name!r}: images of shape {tuple(inputs.shape[1:])} give {features.shape[1]} "
                              f"features, and it was fitted on {wanted}; give images of the kind it was fitted on")
+        return torch.from_numpy(self._columns(features)).to(inputs)
+
+    def _columns(self, features: Any) -> np.ndarray:
+        """The scores, a column for each class in the order of the data's."""
         scores = self._scores(features)
-        if scores.shape != (len(inputs), len(self.classes)):
+        if scores.shape != (len(features), len(self.classes)):
             raise InputError(f"system {self.name!r}: {self.use} gives {scores.shape}, not one score for each of "
                              f"{len(self.classes)} classes; say use=\"predict\", or decision_function_shape=\"ovr\"")
         held = np.asarray(self.estimator.classes_).tolist()
-        columns = [held.index(c) for c in self.classes]
-        return torch.from_numpy(np.ascontiguousarray(scores[:, columns])).to(inputs)
+        return np.ascontiguousarray(scores[:, [held.index(c) for c in self.classes]])
 
-    def _scores(self, features: np.ndarray) -> np.ndarray:
+    def _scores(self, features: Any) -> np.ndarray:
         if self.use == "predict":
             predicted = np.asarray(self.estimator.predict(features))
             held = np.asarray(self.estimator.classes_)
