@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from importlib import resources
 
 import pytest
 
@@ -11,6 +12,7 @@ from assay.api import audit, verify
 from assay.arrays import InputError
 from assay.audits.prepare import session_from
 from assay.datasets.texts import labelled_texts
+from assay.perturbations import phrases
 from assay.records import Outcome
 from assay.store import AuditFolder
 from assay.systems.texts import TextSystem
@@ -73,6 +75,21 @@ def test_the_report_shows_both_texts_with_the_changed_words_marked(finished):
     page = (finished.folder / "report.html").read_text()
     assert "In other words" in page and re.search(r"<mark>[^<]*</mark>", page)
     assert "<img" not in page.split('id="pictures"')[1]
+
+
+def test_a_table_of_ones_own_is_bound_to_the_audit(tmp_path):
+    table, profile = tmp_path / "mine.csv", tmp_path / "mine.toml"
+    table.write_text("phrase,alternative,grade,source\nback pain,dorsalgia,same,ICD-10-CM M54\n")
+    text = (resources.files("assay.profiles") / "research" / "text.toml").read_text()
+    profile.write_text(text.replace('table = "clinical"', f'table = "{table}"'))
+    found = audit("notes-cnn", out=tmp_path / "a", budget="demo", limit=10, profile=str(profile))
+    claims = {c.claim: c for c in verify(found.folder)}
+    bound = claims["the tables of phrases and codes are those that were used"]
+    assert bound.holds and str(table) in bound.detail and all(c.holds for c in claims.values())
+    table.write_text(table.read_text() + "headache,cephalgia,same,x\n")
+    phrases.load_table.cache_clear()
+    assert [c.claim for c in verify(found.folder) if not c.holds] == [
+        "the tables of phrases and codes are those that were used"]
 
 
 def test_claims_are_audited_and_shown_with_their_codes_names(tmp_path):

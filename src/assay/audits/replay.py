@@ -61,6 +61,10 @@ def replay_all(folder: AuditFolder, everything: bool, say: Say) -> None:
     if not say("the data are those that were audited", session.data.record.digest == header["data"]["digest"],
                f"sha256 {session.data.record.digest[:16]}…"):
         return
+    tables = header.get("tables", {})
+    if tables and not say("the tables of phrases and codes are those that were used", session.tables() == tables,
+                          ", ".join(f"{name}: sha256 {digest[:16]}…" for name, digest in tables.items())):
+        return
     start, count, wrong = time.perf_counter(), 0, []
     with session.threading():
         replayed = list(replays(folder, session, everything=everything))

@@ -19,6 +19,7 @@ from assay.checks.catalogue import METHODS
 from assay.checks.check import Bench, Check
 from assay.datasets.measured import Dataset
 from assay.metrics import protocol as metrics
+from assay.perturbations import registry
 from assay.profiles import load as profiles
 from assay.records import Provenance, Role, to_data
 from assay.systems.catalogue import Loaded
@@ -84,6 +85,10 @@ class Session:
         return {name: check if metrics.find(check.metric).of_all else replace(
             check, extra_metrics=tuple(dict.fromkeys((*check.extra_metrics, *besides)))) for name, check in found.items()}
 
+    def tables(self) -> dict[str, str]:
+        """sha256 of each table of phrases or codes that the checks' sets are made from, by name."""
+        return dict(found for check in self.checks().values() if (found := registry.table_of(check.perturbation)))
+
     def bench(self) -> Bench:
         """The systems bound to the data's forward model, counted, and everything a check may ask for."""
         bound = {}
@@ -102,6 +107,7 @@ class Session:
         return {"name": self.name, "profile": dict(self.profile), "seed": self.seed, "shard": self.shard,
                 "systems": [to_data(loaded.record) for loaded in self.systems], "data": to_data(self.data.record),
                 "recipe": to_data(self.recipe) if self.recipe else None, "choices": to_data(self.choices),
+                **({"tables": self.tables()} if self.tables() else {}),
                 "provenance": to_data(provenance(self.seed, self.threads))}
 
 

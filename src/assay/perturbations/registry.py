@@ -82,6 +82,14 @@ def _operator(x: Examples) -> Any:
     return x.operator
 
 
+def table_of(spec: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Name and sha256 of the table that the words' set is made from, if it is made from one."""
+    kind, name = spec.get("kind"), str(spec.get("table"))
+    if kind == "substitutions":
+        return name, load_table(name).digest
+    return (name, load_codes(name).digest) if kind == "codes" else None
+
+
 NESTED = (Affine, CodeRewrites, InputBall, Rewording, Through)     # sets whose smaller members lie in the larger
 OF_IMAGES = frozenset({"added-detail", "affine", "corruption", "occlusion", "patch"})
 NEED_TRUTH = frozenset({"through", "details"})      # changes of the true image
