@@ -99,7 +99,9 @@ def judge(findings: Iterable[Finding], check: Mapping[str, Any], system: str, *,
     outcome, reason = (_measurement if measured and not skipped else _outcome)(n, count, wanted, flags, own, skipped)
     if wrong and not skipped:
         reason += f"; {len(wrong)} more were wrong without any change and are counted apart"
-    worst = [f.worst for f in told if f.worst is not None]
+    if (fixed := sum(f.extra.get("places", 1.0) == 0 for f, _ in judged)) and not skipped:
+        reason += f"; {fixed} have no place where they may be changed"
+    worst = by_sample(told, "worst")
     low, high = wilson(count, n) if n else (None, None)
     worst_low, worst_high = mean_interval(worst) if len(worst) > 1 else (None, None)
     gains = [f.gain for f in told if f.gain is not None]
@@ -112,6 +114,22 @@ def judge(findings: Iterable[Finding], check: Mapping[str, Any], system: str, *,
         worst_high=worst_high, transfer=_mean(f.worst for f in at if f.origin != system),
         gain=statistics.median(gains) if gains else None, witnesses=sum(f.witness is not None for f in own),
         flags=tuple(flags))
+
+
+def by_sample(rows: Iterable[Finding], field: str) -> list[float]:
+    """A number of each sample that has it, the mean of its rows: the rows of one sample are not independent.
+
+    >>> from dataclasses import replace
+    >>> row = Finding.empty(check="c", system="s", role="audited", sample="1", unit="", metric="m", better="lower")
+    >>> by_sample([replace(row, worst=1.0), replace(row, worst=3.0), replace(row, sample="2")], "worst")
+    [2.0]
+    """
+    found: dict[str, list[float]] = {}
+    for row in rows:
+        value = getattr(row, field)
+        if value is not None:
+            found.setdefault(row.sample, []).append(value)
+    return [statistics.fmean(values) for values in found.values()]
 
 
 def _of_decisions(own: Sequence[Finding], judged: Sequence[tuple[Finding, bool]],

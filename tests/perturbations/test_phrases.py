@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import sys
+
 import pytest
 
 from assay.arrays import InputError
@@ -96,7 +99,27 @@ def test_the_shipped_table_names_a_source_for_every_row_and_holds_the_slides_pai
     table = load_table("clinical")
     assert [a.text for a in table.entries["back pain"] if a.grade == "same"] == ["lumbago"]
     assert ("alcohol dependence", "disputed") in [(a.text, a.grade) for a in table.entries["alcohol abuse"]]
-    with pytest.raises(InputError, match="known are clinical"):
+    with pytest.raises(InputError, match="known are clinical, spelling and icd10cm"):
         load_table("no-such-table")
     with pytest.raises(InputError, match="cannot be read"):
         load_table("/no/such/table.csv")
+
+
+def test_spellings_go_both_ways_and_never_in_a_name():
+    table = load_table("spelling")
+    found = slots("Anaemia and oedema. Seen by Dr. Gray.", table)
+    assert [s.alternatives[0].text for s in found] == ["Anemia", "edema"]
+
+
+def test_inclusion_terms_of_icd_10_cm_are_a_table_where_the_package_is_installed():
+    pytest.importorskip("simple_icd_10_cm", reason="simple-icd-10-cm is not installed: pip install 'assay[icd]'")
+    table = load_table("icd10cm")
+    assert len(table.entries) > 5000 and "varicella without complication" in [a.text for a in table.entries["varicella"]]
+    assert all(a.grade == "near" and a.text.lower() != phrase for phrase, found in table.entries.items() for a in found)
+    assert not any(re.search(r"\d|\bother\b", phrase) for phrase in table.entries)
+
+
+def test_without_the_package_the_remedy_is_said(monkeypatch):
+    monkeypatch.setitem(sys.modules, "simple_icd_10_cm", None)
+    with pytest.raises(InputError, match="needs the package simple-icd-10-cm"):
+        phrases.load_table.__wrapped__("icd10cm")

@@ -10,11 +10,15 @@ from assay.audits.session import Session
 from assay.checks.asked_once import FITTED, asked_positions
 from assay.checks.catalogue import METHODS
 from assay.checks.check import PER_CLASS, Check, class_rows
+from assay.checks.searching import ONE_BY_ONE
 from assay.metrics import protocol as metrics
 from assay.operators.fourier import MaskedFourier
-from assay.perturbations.registry import NEED_TRUTH, OF_IMAGES, unfit
+from assay.perturbations.protocol import ChoiceSet
+from assay.perturbations.registry import NEED_TRUTH, OF_IMAGES, build, unfit
 from assay.records import Access
 from assay.systems.protocol import SystemFamily
+
+LOOKED_AT = 200         # records in which a place to change is looked for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +90,8 @@ def not_applicable(check: Check, system: Any, session: Session) -> str:
         return "the true images are not known"
     if check.perturbation.get("kind") in OF_IMAGES and (reason := unfit(check.perturbation, session.data.fetch((0,)))):
         return reason
+    if check.search.get("kind") == ONE_BY_ONE and not _any_place(check, session):
+        return f"none of the first {LOOKED_AT} records has a place where it may be changed"
     if check.method in PER_CLASS and not session.data.record.classes:
         return "it asks about classes, and the data have none"
     if check.method == "transfer" and len(session.data.ids) < 2:
@@ -93,6 +99,13 @@ def not_applicable(check: Check, system: Any, session: Session) -> str:
     if check.method in FITTED and len(session.data.ids) < 2:
         return "one sample only: there is none to fit the change on and another to lay it on"
     return ""
+
+
+def _any_place(check: Check, session: Session) -> bool:
+    """Whether some record has a place where a member of the check's finite set differs from it."""
+    x = session.data.fetch(sample_positions(check, session)[:LOOKED_AT])
+    within = build(check.perturbation, max(check.levels), x)
+    return isinstance(within, ChoiceSet) and bool(within.choices(x).any())
 
 
 def _needs_truth(check: Check) -> bool:

@@ -19,7 +19,7 @@ from assay.metrics.classification import wrong
 from assay.metrics.protocol import Metric, Response
 from assay.metrics.stability import GAIN
 from assay.perturbations import registry
-from assay.perturbations.protocol import Examples, PerturbationSet, stream
+from assay.perturbations.protocol import ChoiceSet, Examples, PerturbationSet, stream
 from assay.perturbations.union import OfKinds
 from assay.records import Access, Finding, Flag, Stop
 from assay.solvers.result import Iterative
@@ -190,6 +190,7 @@ def rows(check: Check, system: str, bench: Bench, x: Examples, rung: Rung, own: 
     draws, gains = controls.values, controls.gains
     unconverged = _unconverged(target, own.changed.inputs)
     already = wrong(own.normal, x.truth) if x.truth is not None and x.labelled else None
+    places = (rung.within.choices(x) > 0).sum(1) if isinstance(rung.within, ChoiceSet) else None
     found = []
     for i, sample in enumerate(x.ids):
         flags = [*rung.flags[i]]
@@ -203,6 +204,8 @@ def rows(check: Check, system: str, bench: Bench, x: Examples, rung: Rung, own: 
         extra |= {name: float(v[i]) for name, v in each_draw(controls.extras).items()}
         if isinstance(rung.within, OfKinds):
             extra |= _by_kind(rung.within, rung.parameters, draws, i)
+        if places is not None:
+            extra["places"] = float(places[i])
         if already is not None and x.truth is not None:
             extra |= {"label": float(x.truth[i])} | ({} if metric.of_all else {"already-wrong": float(already[i])})
         found.append(Finding(

@@ -20,6 +20,7 @@ from pathlib import Path
 from assay.arrays import InputError
 
 GRADES = ("same", "near", "disputed")       # how sure a table is that two phrases mean the same
+SHIPPED = ("clinical", "spelling")
 COLUMNS = ("phrase", "alternative", "grade", "source")
 BEFORE = ("no", "not", "nor", "never", "without", "denies", "denied", "deny", "denying", "negative for", "neither",
           "free of", "absence of", "rule out", "rules out", "ruled out", "cannot", "isn't", "doesn't", "didn't", "unlikely")
@@ -28,6 +29,9 @@ TURNS = re.compile(r"\b(?:but|however|except|although|yet|apart from)\b")
 NEGATES_WHAT_FOLLOWS = re.compile(rf"\b(?:{'|'.join(map(re.escape, BEFORE))})\b")
 NEGATES_WHAT_STANDS_BEFORE = re.compile(rf"\b(?:{'|'.join(map(re.escape, AFTER))})\b")
 FAR = 1000          # characters of a sentence that are looked at on either side
+WORD = re.compile(r"\w(?:[\w'-]*\w)?")            # with its hyphens and apostrophes: "post-stroke" holds no stroke
+PLAIN = re.compile(r"[A-Za-z][A-Za-z' -]*")
+RESIDUAL = re.compile(r"\bother\b", re.IGNORECASE)
 SENTENCE = re.compile(r"[.;:!?\n]+(?=\s|$)|\n")
 TITLES = re.compile(r"\b(?:mr|mrs|ms|dr|prof|st|sir)\.?\s+$", re.IGNORECASE)
 ARTICLE = re.compile(r"\b(an?)(\s+)$", re.IGNORECASE)
@@ -57,16 +61,23 @@ class PhraseTable:
     name: str
     digest: str
     entries: Mapping[str, tuple[Alternative, ...]]
-    _pattern: re.Pattern[str] = field(init=False, repr=False)
+    _by_first: Mapping[str, frozenset[int]] = field(init=False, repr=False)     # first word -> numbers of words
 
     def __post_init__(self) -> None:
-        longest_first = sorted(self.entries, key=lambda phrase: (-len(phrase), phrase))
-        words = "|".join(r"\s+".join(map(re.escape, phrase.split())) for phrase in longest_first)
-        object.__setattr__(self, "_pattern", re.compile(rf"(?<![\w-])(?=({words})(?![\w-]))", re.IGNORECASE))
+        first: dict[str, set[int]] = {}
+        for phrase in self.entries:
+            words = WORD.findall(phrase)
+            if words:
+                first.setdefault(words[0], set()).add(len(words))
+        object.__setattr__(self, "_by_first", {word: frozenset(counts) for word, counts in first.items()})
 
     def matches(self, text: str) -> list[tuple[int, int]]:
         """Where phrases of the table stand: the longest first, then what does not overlap it, by place."""
-        found = sorted(((m.start(1), m.end(1)) for m in self._pattern.finditer(text)), key=lambda s: (s[0] - s[1], s[0]))
+        words = [(m.start(), m.end()) for m in WORD.finditer(text)]
+        spans = ((start, words[i + count - 1][1]) for i, (start, end) in enumerate(words)
+                 for count in self._by_first.get(text[start:end].lower(), ()) if i + count <= len(words))
+        known = (span for span in spans if " ".join(text[slice(*span)].lower().split()) in self.entries)
+        found = sorted(known, key=lambda s: (s[0] - s[1], s[0]))
         taken, kept = bytearray(len(text)), []
         for start, end in found:
             if not any(taken[start:end]):
@@ -77,7 +88,7 @@ class PhraseTable:
 
 @functools.cache
 def load_table(name: str) -> PhraseTable:
-    """A table that ships with Assay, by name, or a user's own, by the path of its .csv.
+    """A table that ships with Assay, by name, "icd10cm" where its package is installed, or a user's own .csv, by path.
 
     The columns are phrase, alternative, grade ("same", "near" or "disputed") and source; a row holds in both directions.
     Raises `InputError` naming file, line and remedy for anything else.
@@ -88,12 +99,35 @@ def load_table(name: str) -> PhraseTable:
         except OSError as error:
             raise InputError(f"{name}: cannot be read ({error.strerror}); give the path of a .csv of phrases") from None
         return table_from(content, name)
-    file = resources.files(__package__).joinpath("tables", f"{name}.csv")
-    if "/" in name or not file.is_file():
-        known = sorted(f.name.removesuffix(".csv") for f in resources.files(__package__).joinpath("tables").iterdir()
-                       if f.name.endswith(".csv"))
-        raise InputError(f"table {name!r}: known are {', '.join(known)}, or give the path of a .csv of phrases")
-    return table_from(file.read_bytes(), name)
+    if name == "icd10cm":
+        return table_from(_of_icd10cm(), name)
+    if name not in SHIPPED:
+        raise InputError(f"table {name!r}: known are {', '.join(SHIPPED)} and icd10cm, or give the path of a .csv of "
+                         "phrases")
+    return table_from(resources.files(__package__).joinpath("tables", f"{name}.csv").read_bytes(), name)
+
+
+def _of_icd10cm() -> bytes:
+    """Titles of ICD-10-CM codes and the inclusion terms below them, as a table.
+
+    "These terms are the conditions for which that code is to be used", mostly synonyms of the title (ICD-10-CM Official
+    Guidelines, section I.A.11), so they are graded near. Residual codes ("other …"), whose terms are various conditions,
+    and terms with numbers, commas or brackets are left out.
+    """
+    try:
+        import simple_icd_10_cm as icd
+    except ImportError:
+        raise InputError("table 'icd10cm': needs the package simple-icd-10-cm (extra icd): pip install "
+                         "simple-icd-10-cm") from None
+    rows: dict[tuple[str, str], str] = {}
+    for code in icd.get_all_codes(with_dots=True):
+        if icd.is_category_or_subcategory(code):
+            title = icd.get_description(code)
+            terms = [re.sub(r"\s+NOS$", "", term) for term in icd.get_inclusion_term(code)]
+            rows |= {(title.lower(), term.lower()): code for term in terms if term.lower() != title.lower()
+                     and all(PLAIN.fullmatch(said) and not RESIDUAL.search(said) for said in (title, term))}
+    lines = [f"{title},{term},near,ICD-10-CM {code}" for (title, term), code in rows.items()]
+    return "\n".join((",".join(COLUMNS), *lines)).encode()
 
 
 def table_from(content: bytes, name: str) -> PhraseTable:

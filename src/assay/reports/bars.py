@@ -8,14 +8,15 @@ from assay.records import Finding
 from assay.reports import figures
 from assay.reports.comparison import Comparison, Estimate, mean_estimate, rows_of, worst_estimate
 from assay.reports.wording import CONTROLS, is_fraction
+from assay.verdicts import by_sample
 
 
 def bars(row: Comparison, findings: Sequence[Finding]) -> list[tuple[str, str, Estimate]]:
     """The four bars (words, style, estimate): normal, average, worst found, the established method's worst."""
     own = rows_of(findings, row.audited)
     control = CONTROLS.get(row.audited.metric, "Average of random changes")
-    listed = [("Normal input", "normal", mean_estimate(f.normal for f in own)),
-              (control, "average", mean_estimate(f.average for f in own)),
+    listed = [("Normal input", "normal", mean_estimate(by_sample(own, "normal"))),
+              (control, "average", mean_estimate(by_sample(own, "average"))),
               ("Worst case found", "worst", worst_estimate(row.audited))]
     if row.established is not None:
         listed.append((f"{row.established.system}: its own worst case", "own", worst_estimate(row.established)))

@@ -27,6 +27,7 @@ from assay.reports.comparison import (
 from assay.reports.headline import Headline, noise_ratio, noun, space_of
 from assay.reports.two_classes import POSITIVE, AsTest, Condition, Performance
 from assay.reports.wording import plain_change, printable, sentence
+from assay.verdicts import by_sample
 
 REPLAY = "assay verify warning_label.json"
 _KINDS = {"WARNING": "demonstrated", "CAUTION": "demonstrated", "NOTICE": "incomplete",
@@ -57,20 +58,21 @@ def results(row: Comparison, findings: Sequence[Finding]) -> dict[str, Any]:
     """The four bars and what belongs to them, from the check that the headline speaks of."""
     own = rows_of(findings, row.audited)
     worst = worst_estimate(row.audited)
-    normal, average = (mean_estimate(getattr(f, which) for f in own) for which in ("normal", "average"))
+    normal, average = (mean_estimate(by_sample(own, which)) for which in ("normal", "average"))
     established = None
     estimates = [normal, average, worst]
     if row.established is not None:
         theirs = rows_of(findings, row.established)
         their_worst = worst_estimate(row.established)
         estimates.append(their_worst)
-        under = [f.worst for f in findings if f.check == row.audited.check and f.system == row.established.system
+        under = [f for f in findings if f.check == row.audited.check and f.system == row.established.system
                  and f.origin == row.audited.system and at_level(f, row.audited.level)]
         established = {
-            "name": row.established.system, "normal": _estimate(mean_estimate(f.normal for f in theirs)),
-            "average_case": _estimate(mean_estimate(f.average for f in theirs)),
+            "name": row.established.system, "normal": _estimate(mean_estimate(by_sample(theirs, "normal"))),
+            "average_case": _estimate(mean_estimate(by_sample(theirs, "average"))),
             "worst_case": _estimate(their_worst, "lower" if row.established.better == "lower" else "upper"),
-            "same_change": _estimate(mean_estimate(under)), "harmed": row.established.harmed, "n": row.established.n,
+            "same_change": _estimate(mean_estimate(by_sample(under, "worst"))),
+            "harmed": row.established.harmed, "n": row.established.n,
             "same_budget": row.audited.check not in unequal_checks(findings, [row])}
     low, high = bar_range(row, estimates)
     return {"check": row.audited.check, "title": printable(row.title),
