@@ -279,7 +279,7 @@ def checks(profile: str) -> int:
     for task, listed in _checks_of(profile).items():
         click.echo(f"{task}:")
         for check in listed:
-            click.echo(f"  {check['id']:14} {check['question']}")
+            click.echo(f"  {check['id']:22} {check['question']}")
     return 0
 
 

@@ -77,6 +77,8 @@ def printable(text: str) -> str:
     >>> printable("a\x1b[31m\u202eb")
     'a\\x1b[31m\\u202eb'
     """
+    if text.isprintable():
+        return text                     # most are, and some are pictures of a megabyte
     hidden = {"Cc", "Cf", "Co", "Cs", "Zl", "Zp"}
     return "".join(c.encode("unicode_escape").decode() if unicodedata.category(c) in hidden else c for c in text)
 
