@@ -130,3 +130,12 @@ def test_another_number_of_classes_is_refused(tmp_path):
 def test_texts_given_to_an_image_classifier_are_refused(tmp_path):
     with pytest.raises(InputError, match="do not go together"):
         session_from({"systems": ("lenet",), "data": "bundled:notes"})
+
+
+def test_a_hostile_text_is_shown_and_not_run(tmp_path):
+    texts = ["<script>alert(1)</script> back pain & \u202eevil\x1b[31m", "Fever <img src=x onerror=alert(2)>\nline two"]
+    data = labelled_texts(texts, [0, 1], classes=("low", "high"))
+    found = audit(keyword("back pain"), data, established=[], out=tmp_path / "a", budget="demo")
+    page = (found.folder / "report.html").read_text()
+    assert "<script>" not in page and "<img src=x" not in page and "\u202e" not in page and "\x1b" not in page
+    assert "&lt;script&gt;alert(1)" in page and "\\u202eevil\\x1b[31m" in page
