@@ -8,7 +8,7 @@ import torch
 from assay.arrays import InputError
 from assay.datasets.notes import CLASSES, notes
 from assay.datasets.texts import bundled_notes, labelled_texts, load_texts
-from assay.perturbations.substitutions import texts_of
+from assay.perturbations.written import texts_of
 
 
 def table(folder, content: str | bytes, name: str = "notes.csv"):

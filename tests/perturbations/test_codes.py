@@ -18,7 +18,7 @@ from assay.perturbations.codes import (
     write_claim,
 )
 from assay.perturbations.protocol import ChoiceSet, Examples, stream
-from assay.perturbations.substitutions import texts_of
+from assay.perturbations.written import texts_of
 
 TABLE = load_codes("icd9")
 

@@ -11,7 +11,8 @@ from assay.arrays import InputError
 from assay.numerics.texts import encode
 from assay.perturbations.phrases import table_from
 from assay.perturbations.protocol import Examples, PerturbationSet, stream
-from assay.perturbations.substitutions import Substitutions, texts_of
+from assay.perturbations.substitutions import Substitutions
+from assay.perturbations.written import texts_of
 from assay.searches.substitution import count
 
 TABLE = table_from(b"""phrase,alternative,grade,source

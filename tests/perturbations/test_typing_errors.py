@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from assay.arrays import InputError
 from assay.numerics.texts import encode
 from assay.perturbations.protocol import ChoiceSet, Examples
-from assay.perturbations.substitutions import Mistyped, texts_of
+from assay.perturbations.substitutions import Mistyped
 from assay.perturbations.typing_errors import KINDS, mistyped, neighbours, spellings
+from assay.perturbations.written import texts_of
 
 WORDS = st.text(string.ascii_letters, min_size=4, max_size=12)
 

@@ -12,7 +12,8 @@ from assay.numerics.texts import encode
 from assay.perturbations.codes import CodeRewrites, load_codes, read_claim
 from assay.perturbations.phrases import load_table
 from assay.perturbations.protocol import ChoiceSet, Examples
-from assay.perturbations.substitutions import Substitutions, texts_of
+from assay.perturbations.substitutions import Substitutions
+from assay.perturbations.written import texts_of
 from assay.records import Stop
 from assay.searches.substitution import exhaustive_choice
 from assay.systems.points import points_score

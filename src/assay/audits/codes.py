@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from assay.arrays import InputError
 from assay.audits import text
 from assay.audits.recipe import Recipe
 from assay.audits.text import KEEP, SHARD, established, split
@@ -18,7 +17,5 @@ def datasets(words: Recipe) -> tuple[Dataset, Dataset | None]:
     """The audited claims; a table of them has the record in one column, a code a line."""
     if words.data.startswith("bundled:"):
         return text.bundled(words, "codes"), None
-    if not words.data.lower().endswith((".csv", ".tsv")):
-        raise InputError(f"data {words.data!r}: claims come as a .csv or .tsv with a column of records and one of classes")
     return checked_claims(load_texts(words.data, text_key=words.key, label_key=words.labels, classes=words.classes,
                                      limit=words.limit, licence=words.licence)), None

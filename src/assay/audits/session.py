@@ -107,7 +107,7 @@ class Session:
         return {"name": self.name, "profile": dict(self.profile), "seed": self.seed, "shard": self.shard,
                 "systems": [to_data(loaded.record) for loaded in self.systems], "data": to_data(self.data.record),
                 "recipe": to_data(self.recipe) if self.recipe else None, "choices": to_data(self.choices),
-                **({"tables": self.tables()} if self.tables() else {}),
+                **({"tables": tables} if (tables := self.tables()) else {}),
                 "provenance": to_data(provenance(self.seed, self.threads))}
 
 

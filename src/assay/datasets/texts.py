@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -49,13 +49,7 @@ def bundled_notes(part: str = "audited") -> LabelledTexts:
     >>> bundled_notes().classes
     ('low risk', 'high risk')
     """
-    if part not in notes.PARTS:
-        raise InputError(f"bundled notes have no part {part!r}; known: {', '.join(notes.PARTS)}")
-    drawn = notes.notes(part)
-    name = "bundled:notes" if part == "audited" else f"bundled:notes-{part}"
-    return labelled_texts([n.text for n in drawn], [n.label for n in drawn], classes=notes.CLASSES, simulated=True,
-                          ids=[n.id for n in drawn], name="synthetic clinical notes", note=f"{part} part",
-                          licence=MADE_UP, options={"data": name})
+    return _bundled("notes", part, notes.PARTS, notes.notes, classes=notes.CLASSES, name="synthetic clinical notes")
 
 
 def bundled_claims(part: str = "audited") -> LabelledTexts:
@@ -64,13 +58,18 @@ def bundled_claims(part: str = "audited") -> LabelledTexts:
     >>> bundled_claims().classes
     ('denied', 'approved')
     """
-    if part not in claims.PARTS:
-        raise InputError(f"bundled claims have no part {part!r}; known: {', '.join(claims.PARTS)}")
-    drawn = claims.claims(part)
-    name = "bundled:claims" if part == "audited" else f"bundled:claims-{part}"
-    return checked_claims(labelled_texts(
-        [c.text for c in drawn], [c.label for c in drawn], classes=claims.CLASSES, ids=[c.id for c in drawn], simulated=True,
-        name="synthetic claims", note=f"{part} part", licence=MADE_UP, options={"data": name}))
+    return checked_claims(_bundled("claims", part, claims.PARTS, claims.claims, classes=claims.CLASSES,
+                                   name="synthetic claims"))
+
+
+def _bundled(kind: str, part: str, parts: Iterable[str], draw: Callable[[str], Sequence[notes.Note | claims.CodedClaim]], *,
+             classes: tuple[str, ...], name: str) -> LabelledTexts:
+    if part not in parts:
+        raise InputError(f"bundled {kind} have no part {part!r}; known: {', '.join(parts)}")
+    drawn = draw(part)
+    return labelled_texts([d.text for d in drawn], [d.label for d in drawn], classes=classes, ids=[d.id for d in drawn],
+                          name=name, note=f"{part} part", simulated=True, licence=MADE_UP,
+                          options={"data": f"bundled:{kind}" if part == "audited" else f"bundled:{kind}-{part}"})
 
 
 def checked_claims(data: LabelledTexts) -> LabelledTexts:

@@ -12,18 +12,16 @@ import hashlib
 import io
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
-from pathlib import Path
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from assay.arrays import InputError, PerExample
-from assay.numerics.texts import encode
-from assay.perturbations.phrases import GRADES
 from assay.perturbations.protocol import Examples
-from assay.perturbations.substitutions import texts_of
+from assay.perturbations.written import GRADES, Written, table_bytes, table_rows, texts_of
 
 LINE = re.compile(r"^\s*([EV]?\d{2,3}(?:\.\d{1,2})?)(?:\s+\S.*)?$")
 DOCUMENTED = "documented:"
@@ -59,6 +57,7 @@ class Claim:
     documented: str
 
 
+@functools.lru_cache(maxsize=100_000)
 def read_claim(text: str) -> Claim:
     """The record that a text is; `InputError` naming the line that is neither a code nor "Documented: …".
 
@@ -93,10 +92,7 @@ def load_codes(name: str) -> CodeTable:
     tables = resources.files(__package__).joinpath("tables")
     names_of = _names(tables.joinpath("icd9.csv").read_bytes())
     if name.lower().endswith(".csv"):
-        try:
-            return codes_from(Path(name).read_bytes(), name, names_of)
-        except OSError as error:
-            raise InputError(f"{name}: cannot be read ({error.strerror}); give the path of a .csv of rewrites") from None
+        return codes_from(table_bytes(name, "rewrites"), name, names_of)
     if name != "icd9":
         raise InputError(f"table {name!r}: known is icd9, or give the path of a .csv of rewrites")
     return codes_from(tables.joinpath("icd9_rewrites.csv").read_bytes(), name, names_of)
@@ -104,24 +100,14 @@ def load_codes(name: str) -> CodeTable:
 
 def codes_from(content: bytes, name: str, names: dict[str, str]) -> CodeTable:
     """The table that these bytes of a .csv file are; each row holds in both directions."""
-    try:
-        rows = list(csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{name}: not a UTF-8 .csv file ({error})") from None
-    if not rows:
-        raise InputError(f"{name}: no rows; the columns are {', '.join(COLUMNS)}")
-    if missing := [column for column in COLUMNS if column not in rows[0]]:
-        raise InputError(f"{name}: column {missing[0]!r} is missing; the columns are {', '.join(COLUMNS)}")
     found = []
-    for line, row in enumerate(rows, start=2):
-        before, after = (_codes(row[column], column, f"{name}, line {line}", names) for column in COLUMNS[:2])
-        if row["grade"] not in GRADES:
-            raise InputError(f"{name}, line {line}: grade {row['grade']!r}; known are {', '.join(GRADES)}")
+    for place, row in table_rows(content, name, COLUMNS):
+        before, after = (_codes(row[column], column, place, names) for column in COLUMNS[:2])
         needs = frozenset(part.strip().lower() for part in (row["documented"] or "").split(";") if part.strip())
         if not needs:
-            raise InputError(f"{name}, line {line}: no finding; a rewrite that nothing documents is none of the same claim")
+            raise InputError(f"{place}: no finding; a rewrite that nothing documents is none of the same claim")
         if set(before) == set(after):
-            raise InputError(f"{name}, line {line}: the codes are rewritten by themselves; remove the row")
+            raise InputError(f"{place}: the codes are rewritten by themselves; remove the row")
         found += [Rewrite(before=a, after=b, needs=needs, grade=row["grade"]) for a, b in ((before, after), (after, before))]
     return CodeTable(name=name, digest=hashlib.sha256(content).hexdigest(), rewrites=tuple(found), names=names)
 
@@ -140,20 +126,17 @@ def _names(content: bytes) -> dict[str, str]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CodeRewrites:
+class CodeRewrites(Written):
     """The records that at most `most` supported rewrites make of x, one after the other, each rule at most once.
 
-    Parameters p (batch, rules) are 0 or 1 for each rule that could apply; chosen rules are applied in the table's order, as
-    often round as one still applies. A chosen rule that never applies does nothing.
+    A place is a rule that could apply, and has one alternative: that it does. Chosen rules are applied in the table's order,
+    as often round as one still applies; one that never applies does nothing. Left out are the codes that a rule would
+    rewrite.
     """
 
+    told_as: ClassVar[str] = "rules"
     table: CodeTable
-    most: int
     grades: tuple[str, ...] = GRADES
-
-    def __post_init__(self) -> None:
-        if self.most < 0:
-            raise InputError(f"the number of rewrites must be at least 0, got {self.most}")
 
     @property
     def unit(self) -> str:
@@ -161,39 +144,18 @@ class CodeRewrites:
 
     def rules(self, claim: Claim) -> tuple[Rewrite, ...]:
         """The rules that some sequence of rewrites could apply, in the table's order, however many are allowed."""
-        supported = [r for r in self.table.rewrites if r.grade in self.grades and r.needs <= claim.findings]
-        reached, before = set(claim.codes), -1
-        while len(reached) > before:
-            before = len(reached)
-            reached |= {code for r in supported if set(r.before) <= reached for code in r.after}
-        return tuple(r for r in supported if set(r.before) <= reached)
+        return _rules(claim, self.table, tuple(self.grades))
 
-    def choices(self, x: Examples) -> Tensor:
-        """1 for each rule of each record, (batch, rules); 0 where a record has fewer."""
-        counts = [len(self.rules(read_claim(text))) for text in texts_of(x)]
-        width = max(counts, default=0) or 1
-        return torch.tensor([[1] * n + [0] * (width - n) for n in counts])
+    def counts(self, text: str) -> list[int]:
+        return [1] * len(self.rules(read_claim(text)))
 
-    def zero(self, x: Examples) -> Tensor:
-        return torch.zeros_like(self.choices(x))
-
-    def apply(self, x: Examples, p: Tensor) -> Examples:
-        changed = []
-        for text, row in zip(texts_of(x), p.tolist(), strict=True):
-            if not any(row):
-                changed.append(text)
-                continue
-            claim = read_claim(text)
-            rules = self.rules(claim)
-            if any(row[len(rules):]):
-                raise InputError(f"the record {text[:30]!r}… has other rules than the change was made for: is the table "
-                                 f"{self.table.name!r} the same?")
-            left_out = [rule for rule, choice in zip(rules, row, strict=False) if choice < 0]
-            chosen = [rule for rule, choice in zip(rules, row, strict=False) if choice > 0]
-            codes = _without(claim.codes, left_out) if left_out else _applied(claim.codes, chosen)
-            changed.append(write_claim(Claim(codes=codes, findings=claim.findings, documented=claim.documented),
-                                       self.table.names))
-        return x.changed(inputs=torch.from_numpy(encode(changed)), truth=x.truth)
+    def changed(self, text: str, chosen: Sequence[int]) -> str:
+        claim = read_claim(text)
+        rules = self.rules(claim)
+        left_out = [rule for rule, choice in zip(rules, chosen, strict=True) if choice < 0]
+        taken = [rule for rule, choice in zip(rules, chosen, strict=True) if choice > 0]
+        codes = _without(claim.codes, left_out) if left_out else _applied(claim.codes, taken)
+        return write_claim(replace(claim, codes=codes), self.table.names)
 
     def sample(self, x: Examples, generators: Sequence[torch.Generator], size: PerExample | None = None) -> Tensor:
         """`size` (or `most`) rewrites at random, each among those that apply to what the ones before it made."""
@@ -210,15 +172,15 @@ class CodeRewrites:
                 codes = _applied(claim.codes, [r for k, r in enumerate(rules) if p[i, k]])
         return p
 
-    def size(self, x: Examples, p: Tensor) -> PerExample:
-        return (p != 0).sum(1).double()
 
-    def of_one(self, x: Examples, p: Tensor) -> Tensor:
-        """The member (1, …) of a record alone that was found with others, which may have more rules: zeros are cut off."""
-        width = self.choices(x).shape[1]
-        if bool(p[:, width:].any()):
-            raise InputError(f"the record {texts_of(x)[0][:30]!r}… has {width} rules, and the change more")
-        return p[:, :width]
+@functools.lru_cache(maxsize=100_000)
+def _rules(claim: Claim, table: CodeTable, grades: tuple[str, ...]) -> tuple[Rewrite, ...]:
+    supported = [r for r in table.rewrites if r.grade in grades and r.needs <= claim.findings]
+    reached, before = set(claim.codes), -1
+    while len(reached) > before:
+        before = len(reached)
+        reached |= {code for r in supported if set(r.before) <= reached for code in r.after}
+    return tuple(r for r in supported if set(r.before) <= reached)
 
 
 def _applied(codes: tuple[str, ...], chosen: Sequence[Rewrite]) -> tuple[str, ...]:

@@ -7,19 +7,16 @@ that is negated, part of a name, or beside a number (a dose, a date, a code).
 from __future__ import annotations
 
 import bisect
-import csv
 import functools
 import hashlib
-import io
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
-from pathlib import Path
 
 from assay.arrays import InputError
+from assay.perturbations.written import GRADES, table_bytes, table_rows
 
-GRADES = ("same", "near", "disputed")       # how sure a table is that two phrases mean the same
 SHIPPED = ("clinical", "spelling")
 COLUMNS = ("phrase", "alternative", "grade", "source")
 BEFORE = ("no", "not", "nor", "never", "without", "denies", "denied", "deny", "denying", "negative for", "neither",
@@ -33,6 +30,7 @@ WORD = re.compile(r"\w(?:[\w'-]*\w)?")            # with its hyphens and apostro
 PLAIN = re.compile(r"[A-Za-z][A-Za-z' -]*")
 RESIDUAL = re.compile(r"\bother\b", re.IGNORECASE)
 SENTENCE = re.compile(r"[.;:!?\n]+(?=\s|$)|\n")
+BEGINS = re.compile(r"[.;:!?\n\-*•(\"“]\s*$")
 TITLES = re.compile(r"\b(?:mr|mrs|ms|dr|prof|st|sir)\.?\s+$", re.IGNORECASE)
 ARTICLE = re.compile(r"\b(an?)(\s+)$", re.IGNORECASE)
 
@@ -94,11 +92,7 @@ def load_table(name: str) -> PhraseTable:
     Raises `InputError` naming file, line and remedy for anything else.
     """
     if name.lower().endswith(".csv"):
-        try:
-            content = Path(name).read_bytes()
-        except OSError as error:
-            raise InputError(f"{name}: cannot be read ({error.strerror}); give the path of a .csv of phrases") from None
-        return table_from(content, name)
+        return table_from(table_bytes(name, "phrases"), name)
     if name == "icd10cm":
         return table_from(_of_icd10cm(), name)
     if name not in SHIPPED:
@@ -137,23 +131,11 @@ def table_from(content: bytes, name: str) -> PhraseTable:
     >>> [a.text for a in table.entries["lumbago"]]
     ['back pain']
     """
-    try:
-        rows = list(csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True))
-    except UnicodeDecodeError as error:
-        raise InputError(f"{name}: not UTF-8 text at byte {error.start}; save the table as UTF-8") from None
-    except csv.Error as error:
-        raise InputError(f"{name}: not a .csv file ({error})") from None
-    if not rows:
-        raise InputError(f"{name}: no rows; the columns are {', '.join(COLUMNS)}")
-    if missing := [column for column in COLUMNS if column not in rows[0]]:
-        raise InputError(f"{name}: column {missing[0]!r} is missing; the columns are {', '.join(COLUMNS)}")
     entries: dict[str, dict[str, Alternative]] = {}
-    for line, row in enumerate(rows, start=2):
-        one, other = (_phrase(row[column], column, f"{name}, line {line}") for column in COLUMNS[:2])
-        if row["grade"] not in GRADES:
-            raise InputError(f"{name}, line {line}: grade {row['grade']!r}; known are {', '.join(GRADES)}")
+    for place, row in table_rows(content, name, COLUMNS):
+        one, other = (_phrase(row[column], column, place) for column in COLUMNS[:2])
         if one.lower() == other.lower():
-            raise InputError(f"{name}, line {line}: {one!r} is its own alternative; remove the row")
+            raise InputError(f"{place}: {one!r} is its own alternative; remove the row")
         for a, b in ((one, other), (other, one)):
             entries.setdefault(a.lower(), {}).setdefault(b.lower(), Alternative(text=b, grade=row["grade"]))
     return PhraseTable(name=name, digest=hashlib.sha256(content).hexdigest(),
@@ -245,9 +227,17 @@ def _name(text: str, start: int, end: int) -> bool:
     around = text[max(0, start - 40): end + 40]
     if around.upper() == around or said.upper() == said:
         return False
-    begins = not before.strip() or bool(re.search(r"[.;:!?\n\-*•(\"“]\s*$", before))
     inner = any(word[:1].isupper() for word in said.split()[1:])
-    return inner or (said[:1].isupper() and not begins)
+    return inner or (said[:1].isupper() and not begins_sentence(before))
+
+
+def begins_sentence(before: str) -> bool:
+    """Whether a sentence, or an item of a list, begins after this.
+
+    >>> begins_sentence("Done. "), begins_sentence("seen by ")
+    (True, False)
+    """
+    return not before.strip() or bool(BEGINS.search(before))
 
 
 def _numbered(text: str, start: int, end: int) -> bool:

@@ -12,11 +12,12 @@ from assay.perturbations.corruptions import NAMES, Corruptions, suits
 from assay.perturbations.details import Details
 from assay.perturbations.geometric import Affine
 from assay.perturbations.occlusion import MARKS, AddedDetail, Occlusion
-from assay.perturbations.phrases import GRADES, load_table
+from assay.perturbations.phrases import load_table
 from assay.perturbations.protocol import Examples, PerturbationSet
-from assay.perturbations.substitutions import Mistyped, Rewording, Substitutions
+from assay.perturbations.substitutions import Mistyped, Substitutions
 from assay.perturbations.typing_errors import KINDS
 from assay.perturbations.union import OneOf
+from assay.perturbations.written import GRADES, Written
 
 Builder = Callable[[Mapping[str, Any], float, Examples], PerturbationSet]
 
@@ -90,7 +91,7 @@ def table_of(spec: Mapping[str, Any]) -> tuple[str, str] | None:
     return (name, load_codes(name).digest) if kind == "codes" else None
 
 
-NESTED = (Affine, CodeRewrites, InputBall, Rewording, Through)     # sets whose smaller members lie in the larger
+NESTED = (Affine, InputBall, Through, Written)     # sets whose smaller members lie in the larger
 OF_IMAGES = frozenset({"added-detail", "affine", "corruption", "occlusion", "patch"})
 NEED_TRUTH = frozenset({"through", "details"})      # changes of the true image
 SETS: dict[str, Builder] = {

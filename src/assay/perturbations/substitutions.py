@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,55 +10,25 @@ import torch
 from torch import Tensor
 
 from assay.arrays import InputError, PerExample
-from assay.numerics.texts import decode, encode
-from assay.perturbations.phrases import GRADES, PhraseTable, Slot, rewrite, slots
+from assay.perturbations.phrases import PhraseTable, Slot, rewrite, slots
 from assay.perturbations.protocol import Examples
 from assay.perturbations.typing_errors import KINDS, mistyped
-
-SHOWN = 40
+from assay.perturbations.written import GRADES, Written
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rewording(ABC):
-    """The texts x′ that differ from x in at most `most` places, each by one of the place's alternatives.
-
-    Parameters p (batch, places) are whole numbers: 0 leaves a place as it is, j ≥ 1 is its j-th alternative, and −1 leaves
-    the place out, which is no member: a search ranks places by it. Texts with fewer places have zeros at the end.
-    Finite: member by member, by `choices`. Sizes are numbers of places changed.
-    """
-
-    most: int
-
-    def __post_init__(self) -> None:
-        if self.most < 0:
-            raise InputError(f"the number of places to change must be at least 0, got {self.most}")
-
-    @property
-    @abstractmethod
-    def unit(self) -> str: ...
+class Rewording(Written):
+    """At most `most` stretches of a text replaced, each by one of its alternatives, whatever the others are."""
 
     @abstractmethod
     def places(self, text: str) -> tuple[Slot, ...]:
         """Where the text may change, and into what, by place."""
 
-    def choices(self, x: Examples) -> Tensor:
-        """How many alternatives each place has, (batch, places); 0 where a text has fewer places."""
-        each = [[len(slot.alternatives) for slot in self.places(text)] for text in texts_of(x)]
-        width = max((len(row) for row in each), default=0) or 1
-        return torch.tensor([row + [0] * (width - len(row)) for row in each])
+    def counts(self, text: str) -> list[int]:
+        return [len(slot.alternatives) for slot in self.places(text)]
 
-    def zero(self, x: Examples) -> Tensor:
-        return torch.zeros_like(self.choices(x))
-
-    def apply(self, x: Examples, p: Tensor) -> Examples:
-        changed = []
-        for text, row in zip(texts_of(x), p.tolist(), strict=True):
-            places, chosen = self.places(text), [round(choice) for choice in row]
-            if any(chosen[len(places):]) or any(c > len(s.alternatives) for c, s in zip(chosen, places, strict=False)):
-                raise InputError(f"the text {text[:SHOWN]!r}… has other places or alternatives than the change was made "
-                                 "for: is the table the same?")
-            changed.append(rewrite(text, places, chosen[: len(places)]))
-        return x.changed(inputs=torch.from_numpy(encode(changed)), truth=x.truth)
+    def changed(self, text: str, chosen: Sequence[int]) -> str:
+        return rewrite(text, self.places(text), chosen)
 
     def sample(self, x: Examples, generators: Sequence[torch.Generator], size: PerExample | None = None) -> Tensor:
         """`size` (or `most`) places of each text at random, each with an alternative at random."""
@@ -71,16 +41,6 @@ class Rewording(ABC):
             for place in open_places[order].tolist():
                 p[i, place] = 1 + int(torch.randint(int(choices[i, place]), (), generator=generator))
         return p
-
-    def size(self, x: Examples, p: Tensor) -> PerExample:
-        return (p != 0).sum(1).double()
-
-    def of_one(self, x: Examples, p: Tensor) -> Tensor:
-        """The member (1, …) of a text alone that was found with others, which may have more places: zeros are cut off."""
-        width = self.choices(x).shape[1]
-        if bool(p[:, width:].any()):
-            raise InputError(f"the text {texts_of(x)[0][:SHOWN]!r}… has {width} places, and the change more")
-        return p[:, :width]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,11 +80,3 @@ class Mistyped(Rewording):
 
     def places(self, text: str) -> tuple[Slot, ...]:
         return mistyped(text, tuple(self.kinds))
-
-
-def texts_of(x: Examples) -> tuple[str, ...]:
-    """The texts that these inputs are; `InputError` where they are none."""
-    if x.inputs.is_floating_point() or x.inputs.is_complex() or x.inputs.ndim != 2:
-        raise InputError(f"rewording needs texts, and the inputs are {x.inputs.dtype} of shape "
-                         f"{tuple(x.inputs.shape)}")
-    return decode(x.inputs.numpy())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import re
 
-from assay.perturbations.phrases import AFTER, BEFORE, Alternative, Slot
+from assay.perturbations.phrases import AFTER, BEFORE, Alternative, Slot, begins_sentence
 
 KINDS = ("swap", "omit", "double", "key")
 LEAST = 4               # letters of a word that may be mistyped
@@ -66,8 +66,7 @@ def mistyped(text: str, kinds: tuple[str, ...] = KINDS) -> tuple[Slot, ...]:
     found = []
     for match in WORD.finditer(text):
         word, before = match.group(), text[max(0, match.start() - 40): match.start()]
-        begins = not before.strip() or bool(re.search(r"[.;:!?\n\-*•(\"“]\s*$", before))
-        named = word[:1].isupper() and word.upper() != word and not begins
+        named = word[:1].isupper() and word.upper() != word and not begins_sentence(before)
         if len(word) >= LEAST and word.lower() not in KEPT and not named:
             found.append(Slot(start=match.start(), end=match.end(), alternatives=tuple(
                 Alternative(text=spelling, grade="same") for spelling in spellings(word, kinds))))
