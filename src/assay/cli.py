@@ -75,7 +75,7 @@ def recipe_options(command: Callable[..., Any]) -> Callable[..., Any]:
                      help="Established method to compare with; may be given several times. Default: the task's usual one "
                           "(total-variation, hog-svm); none for none."),
         click.option("--task", default="",
-                     help="reconstruction, classification, text or codes, where neither SYSTEM nor DATA tells."),
+                     help="reconstruction, classification, text, codes or sound, where neither SYSTEM nor DATA tells."),
         click.option("--labels",
                      help="Name of the array of labels in a .npz file; of a table of texts, the column of the classes."),
         click.option("--classes", help="Classification: text file with the names of the classes, one a line."),
@@ -95,7 +95,8 @@ def recipe_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--key", help="Name of the array in a .npz, .mat or .h5 file; of texts, the column that holds them."),
         click.option("--axes", help="Meaning of the axes of 3-D k-space arrays: slices or coils first."),
         click.option("--axis", type=int, help="Axis of a NIfTI volume to cut across."),
-        click.option("--size", type=int, help="Centre-crop or zero-pad images to this many pixels."),
+        click.option("--size", type=int,
+                     help="Centre-crop or zero-pad images to this many pixels; cut or pad sounds to this many samples."),
         click.option("--limit", type=int, help="Audit the first so many samples."),
         click.option("--licence", default="unknown", help="Licence of DATA, for the record."),
         click.option("--seed", type=int, default=0, show_default=True),
@@ -122,14 +123,16 @@ def audit(out: Path | None, processes: int, batch: int | None, form: str, **valu
     """Audit SYSTEM on DATA: plan, run (or resume), judge, write report and warning label.
 
     SYSTEM is a built-in name (deep-cascade, unet, total-variation, …; lenet, hog-svm, …) or your own module:factory.
-    DATA is bundled:brain, bundled:digits, bundled:notes or bundled:claims, a file or folder of images or k-space,
-    labelled images (a .npz, or a folder with one sub-folder for each class), or texts with their classes (.csv, .tsv).
+    DATA is bundled:brain, bundled:digits, bundled:notes, bundled:claims or bundled:commands, a file or folder of images or
+    k-space, labelled images (a .npz, or a folder with one sub-folder for each class), texts with their classes (.csv, .tsv),
+    or sounds (a folder with one sub-folder of .wav files for each class).
     """
     return _run(_recipe(values), out, form, processes, batch)
 
 
 DEMOS = {"reconstruction": ("deep-cascade", Path("runs/demo")), "classifier": ("lenet", Path("runs/demo-classifier")),
-         "text": ("notes-cnn", Path("runs/demo-text")), "codes": ("claims-net", Path("runs/demo-codes"))}
+         "text": ("notes-cnn", Path("runs/demo-text")), "codes": ("claims-net", Path("runs/demo-codes")),
+         "sound": ("commands-res8", Path("runs/demo-sound"))}
 
 
 @cli.command()
@@ -142,7 +145,8 @@ def demo(what: str, out: Path | None, processes: int, form: str) -> int:
 
     reconstruction: a deep cascade against total variation on sixteen brain slices. classifier: a LeNet against HOG and a
     linear SVM on handwritten digits. text: a network that reads clinical notes (made up) against TF-IDF and logistic
-    regression. codes: a network that decides on coded claims (made up) against logistic regression.
+    regression. codes: a network that decides on coded claims (made up) against logistic regression. sound: a network that
+    hears spoken commands (synthetic) against logistic regression on cepstra.
     """
     from assay.audits.recipe import Recipe
 

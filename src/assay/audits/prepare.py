@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from assay.arrays import InputError
-from assay.audits import classification, codes, reconstruction, text
+from assay.audits import classification, codes, reconstruction, sound, text
 from assay.audits.recipe import Recipe, loaded
 from assay.audits.session import Session
 from assay.datasets.bundled import SETS
+from assay.datasets.formats_wav import holds_sounds
 from assay.datasets.measured import Dataset
 from assay.profiles import load as profiles
 from assay.systems import catalogue
 from assay.systems.fitting import METHODS
 
 TASKS = {"reconstruction": reconstruction, "classification": classification, "text": text,
-         "codes": codes}
+         "codes": codes, "sound": sound}
 TABLES = (".csv", ".tsv")        # data that are texts
 
 
@@ -83,4 +85,6 @@ def _task_of_data(words: Recipe, data: Dataset | None) -> str:
     if words.data.lower().endswith(TABLES):
         codes_too = words.task == "codes" or catalogue.tasks_of(words.systems[0]) == ("codes",)
         return "codes" if codes_too else "text"
+    if holds_sounds(Path(words.data)):
+        return "sound"
     return "classification" if words.labels or words.classes or words.fit else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -71,7 +72,7 @@ def replay_all(folder: AuditFolder, everything: bool, say: Say) -> None:
     for finding, numbers in replayed:
         count += 1
         wrong += [f"{finding.check}, {finding.system}, {finding.sample}: {line}" for line in differing(finding, numbers)]
-        if finding.level is not None and numbers.get("size", 0.0) > finding.level * (1 + TOLERANCE):
+        if finding.level is not None and numbers.get("size", -math.inf) > finding.level + TOLERANCE * abs(finding.level):
             wrong.append(f"{finding.check}, {finding.system}, {finding.sample}: a witness of size {numbers['size']:.6g} "
                          f"at level {finding.level:g}")
     say("replayed witnesses give the recorded numbers", not wrong,

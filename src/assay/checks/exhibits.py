@@ -49,8 +49,10 @@ def exhibit(pictures: Mapping[str, Tensor | None], bench: Bench, system: str, x:
 def _drawn(picture: Tensor) -> Tensor | None:
     """(height, width) or (height, width, 3) of moduli; (1 or 3, height, width) is turned; anything else is no picture.
 
-    A text is kept as its code points.
+    A text is kept as its code points, a sound as 16-bit samples.
     """
+    if picture.ndim == 1 and picture.is_floating_point():
+        return (picture.clamp(-1, 1) * (2**15 - 1)).round().to(torch.int16)
     if picture.ndim == 1 and picture.dtype == torch.int32:
         return picture.contiguous()
     if picture.ndim == 3 and picture.shape[0] in (1, 3):

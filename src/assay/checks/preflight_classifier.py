@@ -18,6 +18,7 @@ from assay.records import Access, Flag
 from assay.systems.metered import Metered
 
 STEPS = (1e-2, 1e-3)        # of the finite differences, shares of the range of the inputs
+SOFTER = 0.1                # for sounds, shares of their own norm instead, and so many times smaller
 AGREE = 0.5                 # least cosine-like agreement of gradient and differences that is believed
 AWAY = 0.1                  # the gradient is judged at the images and this share of the range from them
 SAME = 1e-3                 # greatest relative difference of scores with and without a gradient being asked for
@@ -97,7 +98,6 @@ def gradient_slopes(target: Metered, x: Examples, directions: list[Tensor]) -> t
     that a system is defined there, but every search asks it there too.
     """
     assert x.truth is not None
-    low, high = x.box or (0.0, 1.0)
     inputs = x.inputs.detach().requires_grad_(True)
     value = margin(target(inputs), x.truth)
     gradient = torch.zeros_like(inputs)
@@ -111,11 +111,19 @@ def gradient_slopes(target: Metered, x: Examples, directions: list[Tensor]) -> t
             exact.append((gradient * unit).flatten(1).sum(1))
             row = []
             for share in STEPS:
-                h = share * (high - low) * x.inputs[0].numel() ** 0.5
-                ahead, behind = (margin(target(x.inputs + s * h * unit), x.truth) for s in (1, -1))
+                h = share * _length(x)
+                ahead, behind = (margin(target(x.inputs + s * per_example(h, unit) * unit), x.truth) for s in (1, -1))
                 row.append((ahead - behind) / (2 * h))
             measured.append(torch.stack(row))
     return torch.stack(exact), torch.stack(measured, dim=1)
+
+
+def _length(x: Examples) -> Tensor:
+    """What a step is a share of, (batch,): the norm of a change of every value by the whole range; of sounds their own."""
+    if x.decibels:
+        return SOFTER * norm(x.inputs)
+    low, high = x.box or (0.0, 1.0)
+    return torch.full((len(x),), (high - low) * x.inputs[0].numel() ** 0.5, dtype=x.inputs.dtype)
 
 
 def agreement(exact: Tensor, measured: Tensor) -> float:

@@ -21,6 +21,7 @@ from assay.systems.metered import Metered
 STEPS, DRAWS = 20, 100          # of the search over the whole range: gradients, or queries where there are none
 POINTS, ZOOMS = 32, 5           # a path is looked at in 32 pieces; the steepest is halved five times: a thousandth is left
 JUMP = 0.25                     # of the margin's whole change along the path, within that thousandth
+SOFTEST = 5.0                   # decades below the whole change at which the path of a sound begins: 100 dB
 
 
 def whole_range_flags(target: Metered, x: Examples, scores: Tensor, *, seed: int, check: str) -> list[list[Flag]]:
@@ -29,7 +30,7 @@ def whole_range_flags(target: Metered, x: Examples, scores: Tensor, *, seed: int
     Every image of another class lies within the range, so an honest classifier's own gradient leads to one (Carlini et
     al., On Evaluating Adversarial Robustness, 2019: "unbounded attacks reach 100 % success"). A continuous function that
     changes by c along a path of length 1 does not change by c/4 on one thousandth of it, unless it is 250 times steeper
-    there than on average.
+    there than on average. Of sounds the way is measured in decibels, since what is heard follows the logarithm of a power.
     """
     assert x.truth is not None
     flags: list[list[Flag]] = [[] for _ in x.ids]
@@ -102,6 +103,8 @@ def _steepest(target: Metered, x: Examples, end: Tensor) -> Tensor:
 
 def _margin_at(target: Metered, x: Examples, end: Tensor, t: Tensor) -> Tensor:
     assert x.truth is not None
+    if x.decibels:
+        t = 10 ** (SOFTEST * (t - 1))
     inputs = x.inputs + per_example(t.to(x.inputs.dtype), end) * (end - x.inputs)
     if x.box is not None:
         inputs = inputs.clamp(*x.box)

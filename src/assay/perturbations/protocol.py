@@ -20,7 +20,9 @@ class Examples:
 
     The truth is what the output should be (an image), or the number of the right class (batch,). It is None where nobody
     knows it (measured, natively undersampled data). `box` is the least and greatest value an input can have, where there
-    is such a range: grey levels have one, Fourier coefficients have none.
+    is such a range: grey levels have one, Fourier coefficients have none. `decibels` says that the inputs are sounds, whose
+    changes are told apart by their ratio and not by their difference: a thousandth and a millionth are as far apart as a
+    whole and a thousandth.
     """
 
     ids: tuple[str, ...]
@@ -28,6 +30,7 @@ class Examples:
     truth: Tensor | None = None
     operator: LinearOperator | None = None
     box: tuple[float, float] | None = None
+    decibels: bool = False
 
     @property
     def labelled(self) -> bool:

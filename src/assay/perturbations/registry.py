@@ -14,6 +14,7 @@ from assay.perturbations.geometric import Affine
 from assay.perturbations.occlusion import MARKS, AddedDetail, Occlusion
 from assay.perturbations.phrases import load_table
 from assay.perturbations.protocol import Examples, PerturbationSet
+from assay.perturbations.sounds import AddedSound
 from assay.perturbations.substitutions import Mistyped, Substitutions
 from assay.perturbations.typing_errors import KINDS
 from assay.perturbations.union import OneOf
@@ -24,6 +25,11 @@ Builder = Callable[[Mapping[str, Any], float, Examples], PerturbationSet]
 
 def _inputs(spec: Mapping[str, Any], level: float, x: Examples) -> PerturbationSet:
     return InputBall(ball=Ball(norm=spec.get("norm", "l2"), radius=level, relative=spec.get("relative", True), box=x.box))
+
+
+def _added_sound(spec: Mapping[str, Any], level: float, x: Examples) -> PerturbationSet:
+    """Sounds of at most `level` decibels beside the waveform, in the norm `norm` ("linf": of the loudest points)."""
+    return AddedSound.at(level, x, norm=spec.get("norm", "linf"))
 
 
 def _affine(spec: Mapping[str, Any], level: float, x: Examples) -> PerturbationSet:
@@ -95,8 +101,9 @@ NESTED = (Affine, InputBall, Through, Written)     # sets whose smaller members 
 OF_IMAGES = frozenset({"added-detail", "affine", "corruption", "occlusion", "patch"})
 NEED_TRUTH = frozenset({"through", "details"})      # changes of the true image
 SETS: dict[str, Builder] = {
-    "added-detail": _added, "affine": _affine, "codes": _codes, "corruption": _corruption, "details": _details,
-    "inputs": _inputs, "mistyped": _mistyped, "occlusion": _occlusion, "substitutions": _substitutions, "through": _through}
+    "added-detail": _added, "added-sound": _added_sound, "affine": _affine, "codes": _codes, "corruption": _corruption,
+    "details": _details, "inputs": _inputs, "mistyped": _mistyped, "occlusion": _occlusion,
+    "substitutions": _substitutions, "through": _through}
 
 
 def unfit(spec: Mapping[str, Any], x: Examples) -> str:

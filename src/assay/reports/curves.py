@@ -64,7 +64,7 @@ def _chart(check: Mapping[str, Any], rows: Sequence[Finding], levels: Sequence[f
            systems: tuple[str, str | None], name: str, unit: str, size_unit: str,
            field: Callable[[str], Value]) -> Chart:
     system, established = systems
-    origin = None if _is_sampling(check) else _mean(_own(rows, system), field("normal"))
+    origin = None if _is_sampling(check) or size_unit == "dB" else _mean(_own(rows, system), field("normal"))
     no_change = [] if origin is None else [(0.0, origin)]
     found, random, own = _words(check)
     series = [_series(f"{system}: {found}", "worst", levels, _own(rows, system), field("worst"), no_change),

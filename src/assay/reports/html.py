@@ -25,6 +25,7 @@ from assay.reports.wording import CLASSIFYING, FLAGS, WRITTEN, amount, area, pla
 from assay.store import StoreError, write_aside
 
 LIMIT = 5_000_000   # bytes
+SHOWN = {"text": "Texts", "codes": "Texts", "sound": "Sounds"}       # what is shown where it is not pictures
 
 
 def write_report(folder: Folder, verdicts: Sequence[Verdict], path: Path) -> Path:
@@ -61,6 +62,7 @@ def render(folder: Folder, verdicts: Sequence[Verdict], *, budget: int = BUDGET)
         stops=_stops(findings), manifest=_manifest(folder), noun=noun(profile),
         counted=noun(profile, top.on.check if top.on else None), change=plain_change,
         labelled=profile.get("task") in CLASSIFYING, texts=profile.get("task") in WRITTEN,
+        shown=SHOWN.get(str(profile.get("task")), "Pictures"),
         tests=populations(as_tests(rows, findings, folder.header)),
         positive=POSITIVE, asked=SPECIFICITY, others=[v for v in verdicts if v.role == "established"],
         established={v.system for v in verdicts if v.role == "established"})

@@ -16,6 +16,7 @@ from assay.reports.headline import space_of
 from assay.reports.kinds import kind_of
 from assay.reports.passages import Passage, decided_passages
 from assay.reports.pictures import data_uri
+from assay.reports.sounds import heard_panels
 from assay.reports.wording import CLASSIFYING, MISSING, amount, significant
 
 BUDGET = 3_600_000      # characters of pictures in one report, which leaves room for the rest under 5 MB
@@ -28,12 +29,13 @@ Arrays = Mapping[str, NDArray[Any]]
 
 @dataclass(frozen=True, kw_only=True)
 class Panel:
-    """One picture with what is printed under it."""
+    """One picture with what is printed under it, and the sound that it is the picture of, if it is one."""
 
     title: str
     uri: str
     lines: tuple[str, ...]
     alt: str
+    audio: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +70,7 @@ class _Purse:
     refused: int = 0
 
     def pays(self, strip: Strip) -> bool:
-        cost = sum(len(panel.uri) for panel in strip.panels + strip.differences)
+        cost = sum(len(panel.uri) + len(panel.audio) for panel in strip.panels + strip.differences)
         cost += sum(len(text) for passage in strip.passages for text, _ in passage.pieces)
         if cost > self.left:
             self.refused += 1
@@ -88,6 +90,7 @@ class _View:
     established: str | None
     labelled: bool = False              # the systems decide between classes
     classes: Sequence[str] = ()
+    rate: int = 0                       # of sounds, samples a second
 
 
 def galleries(folder: Folder, findings: Sequence[Finding], verdicts: Sequence[Any], *,
@@ -106,7 +109,8 @@ def galleries(folder: Folder, findings: Sequence[Finding], verdicts: Sequence[An
                 view = _View(check=row.check, arrays=stored[identity], rows=[f for f in findings if f.check == check],
                              audited=system, established=row.established.system if row.established else None,
                              labelled=profile.get("task") in CLASSIFYING,
-                             classes=folder.header["data"].get("classes", ()))
+                             classes=folder.header["data"].get("classes", ()),
+                             rate=int(folder.header["data"].get("options", {}).get("rate", 0)))
                 gallery = _gallery(view, row.audited.level, purse)
                 if gallery.sizes or gallery.cases:
                     found.append(gallery)
@@ -182,7 +186,7 @@ def _panel(view: _View, row: Finding, name: str) -> NDArray[Any] | None:
     """The stored picture of a finding's origin and sample, or None."""
     level = "-" if row.level is None else f"{row.level:.6g}"
     image = view.arrays.get(f"{row.origin}|{row.sample}|{level}|{name}")
-    kept = image is None or image.dtype == bool or image.dtype == np.int32      # a mask, a text
+    kept = image is None or image.dtype == bool or image.dtype in (np.int16, np.int32)    # a mask, a sound, a text
     return image if kept else np.asarray(image, dtype=np.float32)
 
 
@@ -198,6 +202,11 @@ def _strip(view: _View, row: Finding, title: str) -> Strip:
         return Strip(title=title, panels=(), differences=(), difference_note="", note="", passages=decided_passages(
             row, view.rows, systems, view.classes, original, _panel(view, row, "changed"),
             title="Coded otherwise" if space_of(view.check) == "codes" else "In other words"))
+    if original is not None and original.dtype == np.int16:
+        heard, note = heard_panels(row, view.rows, systems, view.classes, original, _panel(view, row, "changed"), view.rate,
+                                   kind=kind_of(row))
+        return Strip(title=title, differences=(), note=note, difference_note="", panels=tuple(
+            Panel(title=name, uri=uri, audio=audio, lines=lines, alt=alt) for name, uri, audio, lines, alt in heard))
     if view.labelled:
         drawn, note = decision_pictures(row, view.rows, systems, view.classes, _panel(view, row, "original"),
                                         _panel(view, row, "changed"), kind=kind_of(row))

@@ -10,7 +10,7 @@ from typing import Any
 SENTENCE_LIMIT = 180    # characters; longer sentences are not read on a label
 NAME_LIMIT = 40
 MISSING = "not measured"
-CLASSIFYING = ("classification", "text", "codes")      # tasks whose systems decide between classes
+CLASSIFYING = ("classification", "text", "codes", "sound")      # tasks whose systems decide between classes
 WRITTEN = ("text", "codes")      # whose inputs are read, not looked at
 
 # Names and units of the metrics for findings whose profile does not say; `assay.metrics` declares the same.
@@ -27,6 +27,7 @@ METRICS = {
     "changed-decisions": ("Changed decisions", "share of the inputs"),
     "inconsistent-decisions": ("Equivalent records decided differently", "share of the records"),
     "probability-shift": ("Change of the probabilities", "share"),
+    "heard-as": ("Heard as the word that was hidden", "share of the sounds"),
     "confidence": ("Confidence in the decision", "share"),
     "score": ("Score of class 1", "log odds"),
     "decision": ("Number of the class decided for", ""),
@@ -133,7 +134,7 @@ def amount(value: float | None, unit: str = "", *, digits: int = 2) -> str:
         return f"{significant(100 * value, digits)} %"
     if value == 1:
         unit = re.sub(r"^(phrase|code|word)s\b", r"\1", unit)
-    return f"{significant(value, digits)} {unit}".strip()
+    return f"{significant(value, digits).replace('-', '−') if unit == 'dB' else significant(value, digits)} {unit}".strip()
 
 
 def area(value: float) -> str:
@@ -160,16 +161,20 @@ def span(low: float | None, high: float | None, unit: str = "", *, digits: int =
 def plain_change(check: Mapping[str, Any], level: float | None) -> str:
     """The size of the change in words a lay reader can picture: the check's `plain` text with its level filled in.
 
-    The text comes from a profile, so only the one placeholder is replaced and no format code is run.
+    The text comes from a profile, so only this placeholder is replaced, and {below}, the level with the other sign: what is
+    at −20 dB lies 20 dB below. No format code is run.
 
     >>> plain_change({"plain": "a change of {level:.0%} of the measured signal", "unit": "relative ℓ2"}, 0.005)
     'a change of 0.5 % of the measured signal'
+    >>> plain_change({"plain": "a sound {below} below", "unit": "dB"}, -20.0)
+    'a sound 20 dB below'
     """
     text = str(check.get("plain") or f"a change of {{level}} ({check.get('unit', '')})")
     if level is None:
         text = re.sub(r"\s*\([^()]*\{level[^}]*\}[^()]*\)", "", text)
-        return re.sub(r"\s*(of\s+)?\{level[^}]*\}", "", text)
-    return re.sub(r"\{level[^}]*\}", amount(level, str(check.get("unit", ""))), text)
+        return re.sub(r"\s*(of\s+)?\{(level|below)[^}]*\}", "", text)
+    unit = str(check.get("unit", ""))
+    return re.sub(r"\{level[^}]*\}", amount(level, unit), text).replace("{below}", amount(-level, unit))
 
 
 def sentence(*candidates: str, limit: int = SENTENCE_LIMIT) -> str:

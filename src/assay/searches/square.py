@@ -25,7 +25,8 @@ def square(objective: Objective, within: InputBall, *, x: Examples, generators: 
            done: Done | None = None) -> SearchResult:
     """Square Attack: change one random square of the image at a time, keep the change if the objective grew.
 
-    Inputs are real images, (batch, height, width) or (batch, channels, height, width). ℓ∞: the start is vertical stripes
+    Inputs are real images, (batch, height, width) or (batch, channels, height, width), or signals (batch, samples) in a
+    ball of ℓ∞: a proposal then sets an interval. ℓ∞: the start is vertical stripes
     of ± the radius, a proposal sets a square of every channel to ± the radius. ℓ2: the start is tiles, a proposal moves
     the norm of one square into another, added to a pattern of two pyramids (`pyramids`), so that the whole has the radius
     as its norm. Each proposal is then projected onto ball and box. The square's area is `share` of the image, halved as
@@ -116,11 +117,15 @@ def pyramids(side: int) -> Tensor:
 def _image_shape(x: Examples, within: InputBall) -> tuple[int, int, int]:
     """Channels, height and width."""
     shape = tuple(x.inputs.shape[1:])
-    if len(shape) not in (2, 3) or x.inputs.is_complex():
-        raise InputError(f"inputs must be real images, (batch, height, width) or (batch, channels, height, width), got "
-                         f"{x.inputs.dtype} of shape {tuple(x.inputs.shape)}; use random_walk for other inputs")
+    signal = len(shape) == 1 and within.ball.norm == "linf"
+    if not (signal or len(shape) in (2, 3)) or x.inputs.is_complex():
+        raise InputError(f"inputs must be real images, (batch, height, width) or (batch, channels, height, width), or "
+                         f"signals in a ball of linf, got {x.inputs.dtype} of shape {tuple(x.inputs.shape)}; use "
+                         "random_walk for other inputs")
     if within.ball.norm not in ("l2", "linf"):
         raise InputError(f"squares are searched in balls of norm l2 and linf, not {within.ball.norm!r}")
+    if signal:
+        return 1, 1, shape[0]
     return (1, *shape) if len(shape) == 2 else (shape[0], shape[1], shape[2])
 
 
@@ -151,14 +156,16 @@ class _Moves:
 
     def propose(self, point: Tensor, draw: int, share: float) -> Tensor:
         height, width = self.shape[1:]
-        side = round(math.sqrt(area(draw - 1, self.draws, share) * height * width))
+        covered = area(draw - 1, self.draws, share) * height * width
+        side = round(math.sqrt(covered))
         p = point.reshape(-1, *self.shape)
         chance = self.chance[draw]
         signs = _signs(chance[:, 5:])[:, :, None, None].to(p.dtype)
         if self.within.ball.norm == "linf":
             side = max(1, min(side, height, width))
+            across = max(1, round(covered)) if height == 1 else side            # of a signal, an interval
             changed = p.clone()
-            changed[self._window(chance[:, 0:2], side)] = (self.radius * signs).expand(-1, -1, side, side)
+            changed[self._window(chance[:, 0:2], side, across)] = (self.radius * signs).expand(-1, -1, side, across)
         else:
             side = max(3, side) + (max(3, side) + 1) % 2                        # odd, so that the pyramids have a middle
             changed = self._moved(p, chance, signs, max(1, min(side, height, width)))
@@ -166,7 +173,7 @@ class _Moves:
 
     def _moved(self, p: Tensor, chance: Tensor, signs: Tensor, side: int) -> Tensor:
         """The norm in a second square, and what the ball leaves unused, go into the first (Algorithm 3)."""
-        to, away = self._window(chance[:, 0:2], side), self._window(chance[:, 2:4], side)
+        to, away = self._window(chance[:, 0:2], side, side), self._window(chance[:, 2:4], side, side)
         pattern = self._pattern(side)
         pattern = torch.where(chance[:, 4, None, None] < 0.5, pattern, pattern.T)[:, None]
         rest = p.clone()
@@ -178,14 +185,14 @@ class _Moves:
         rest[to] = _unit(new) * available.sqrt()
         return rest
 
-    def _window(self, chance: Tensor, side: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """The index of one square of that side for each example and all channels: (batch, channels, side, side)."""
+    def _window(self, chance: Tensor, down: int, across: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The index of one window of those sides for each example and all channels: (batch, channels, down, across)."""
         channels, height, width = self.shape
-        room = torch.tensor([height - side + 1, width - side + 1])
+        room = torch.tensor([height - down + 1, width - across + 1])
         corner = torch.minimum((chance * room).long(), room - 1)
-        along = torch.arange(side)
         return (torch.arange(len(chance))[:, None, None, None], torch.arange(channels)[None, :, None, None],
-                (corner[:, :1] + along)[:, None, :, None], (corner[:, 1:] + along)[:, None, None, :])
+                (corner[:, :1] + torch.arange(down))[:, None, :, None],
+                (corner[:, 1:] + torch.arange(across))[:, None, None, :])
 
     def _pattern(self, side: int) -> Tensor:
         if side not in self.patterns:

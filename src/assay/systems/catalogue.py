@@ -123,7 +123,7 @@ def _foreign(spec: str, role: Role, weights: Path | None, options: dict[str, Any
 def _network(spec: str, role: Role, weights: Path | None) -> Loaded:
     network = NETWORKS[spec]
     if weights is None and not network.weights:
-        raise InputError(f"system {spec!r}: its author's weights do not ship with Assay; give them by --weights FILE.npz")
+        raise InputError(f"system {spec!r}: its author's weights do not ship with Assay; give them by --weights FILE")
     path = weights if weights is not None else Path(str(SHIPPED / network.weights))
     state, facts = read_weights(path, network.from_author)
     options = {} if weights is None else {"weights": str(weights)}
@@ -153,7 +153,7 @@ def _filled(spec: str, role: Role, state: State, facts: Mapping[str, str], path:
     files = {path.name: digest}
     settings = {"weights": path.name, **facts}
     system: System | SystemFamily
-    if network.task == "classification":
+    if network.task in ("classification", "sound"):
         system = TorchSystem(module, name=spec, kind=network.kind, settings=settings)
     elif network.task in ("text", "codes"):
         system = TextSystem(module.eval(), name=spec, kind=network.kind, settings=settings, module=module)

@@ -9,11 +9,12 @@ from torch import Tensor, nn
 
 from assay.systems.code_classifiers import build_code_logistic, build_code_network
 from assay.systems.established_classifiers import build_hog_svm, build_multinomial
-from assay.systems.literature import deep_cascade, lenet, lisa_cnn, mlp
+from assay.systems.literature import deep_cascade, lenet, lisa_cnn, mlp, res8
 from assay.systems.literature.automap import Automap
 from assay.systems.literature.medmnist_cnn import MedmnistCnn
 from assay.systems.literature.signs import FAMILIES, Family
 from assay.systems.literature.unet import UNet
+from assay.systems.sound_classifiers import build_cepstra_regression, build_nearest_template
 from assay.systems.text_classifiers import build_tfidf, build_word_cnn
 from assay.systems.weights import Arrays, State
 
@@ -32,6 +33,7 @@ class Network:
     kind: str = "network"
     one_operator: bool = False
     one_coil: bool = False
+    rate: int = 0                   # of the sounds it hears, samples a second
     from_author: Callable[[Arrays], dict[str, Tensor]] | None = None
 
 
@@ -78,6 +80,16 @@ NETWORKS: dict[str, Network] = {
                           description="Network on sums of code vectors, trained on synthetic claims: 0 denied, 1 approved"),
     "claims-logistic": Network(build=build_code_logistic, weights="claims_logistic.safetensors", task="codes",
                                kind="classical", description="Logistic regression on the codes, synthetic claims"),
+    "commands-res8": Network(build=res8.build, weights="commands_res8.safetensors", task="sound", rate=16_000,
+                             description="res8 (Tang and Lin 2018) with 24 maps, trained on synthetic spoken commands"),
+    "commands-cepstra": Network(build=build_cepstra_regression, weights="commands_cepstra.safetensors", task="sound",
+                                kind="classical", rate=16_000,
+                                description="Logistic regression on mel cepstra, synthetic spoken commands"),
+    "commands-dtw": Network(build=build_nearest_template, weights="commands_dtw.safetensors", task="sound",
+                            kind="classical", rate=16_000,
+                            description="Nearest of sixty templates by dynamic time warping, synthetic spoken commands"),
+    "res8": Network(build=lambda state: res8.Res8(), weights="", task="sound", from_author=res8.from_author, rate=16_000,
+                    description="res8 (Tang and Lin 2018), the authors' weights: ten commands, silence, unknown"),
     **{f"signs-{name}": Network(build=_sign(family), weights=family.weights(name), task="classification",
                                 description=f"{name} in small, trained on traffic signs 32×32 ({family.source})")
        for name, family in FAMILIES.items()},

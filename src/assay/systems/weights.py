@@ -31,6 +31,8 @@ def read_weights(path: Path, from_author: Callable[[Arrays], dict[str, Tensor]] 
                 return {k: file.get_tensor(k).float() for k in file.keys()}, facts  # noqa: SIM118 - not a dict
         except SafetensorError as error:
             raise InputError(f"weights {path}: not a whole safetensors file ({error}); fetch it again") from None
+    if path.suffix == ".pt" and from_author is not None:
+        return _of_author(from_author, _torch_arrays(path), path)
     if path.suffix == ".npz" and from_author is not None:
         try:
             with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
@@ -38,12 +40,27 @@ def read_weights(path: Path, from_author: Callable[[Arrays], dict[str, Tensor]] 
         except (ValueError, OSError, EOFError, TypeError, AttributeError, BadZipFile) as error:
             raise InputError(f"weights {path}: not a plain npz of arrays ({error}); files with Python objects are "
                              "refused") from None
-        try:
-            return from_author(arrays), {"origin": "author's published arrays"}
-        except InputError as error:
-            raise InputError(f"weights {path}: {error}") from None
-    raise InputError(f"weights {path}: expected .safetensors (or the author's .npz); formats that can hold programs, "
-                     "such as .pt and .pkl, are refused: convert with safetensors.torch.save_file")
+        return _of_author(from_author, arrays, path)
+    raise InputError(f"weights {path}: expected .safetensors (or the author's own file, where a network has one); formats "
+                     "that can hold programs, such as .pt and .pkl, are refused: convert with safetensors.torch.save_file")
+
+
+def _torch_arrays(path: Path) -> Arrays:
+    """The tensors of a torch file, read without running anything it holds."""
+    try:
+        state = torch.load(path, weights_only=True, map_location="cpu")
+        return {str(name): value.detach().numpy() for name, value in state.items()}
+    except Exception as error:
+        raise InputError(f"weights {path}: not a plain torch file of tensors ({type(error).__name__}); files with Python "
+                         "objects are refused") from None
+
+
+def _of_author(from_author: Callable[[Arrays], dict[str, Tensor]], arrays: Arrays, path: Path,
+               ) -> tuple[dict[str, Tensor], dict[str, str]]:
+    try:
+        return from_author(arrays), {"origin": "author's published arrays"}
+    except InputError as error:
+        raise InputError(f"weights {path}: {error}") from None
 
 
 def fill(module: nn.Module, state: State, path: Path) -> None:

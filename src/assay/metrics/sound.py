@@ -1,0 +1,45 @@
+"""Whether a sound is heard as a word that was hidden in it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from assay.arrays import InputError, PerExample
+from assay.metrics import losses
+from assay.metrics.classification import decision
+from assay.metrics.protocol import Metric, Response, register
+from assay.perturbations.protocol import Examples, stream
+
+
+def hidden_word(x: Examples, classes: int) -> Tensor:
+    """The class to be heard instead of each sound's own, (batch,): one of the others, drawn by the sound's name alone.
+
+    >>> x = Examples(ids=("a", "b"), inputs=torch.zeros(2, 4), truth=torch.tensor([0, 1]))
+    >>> hidden_word(x, 2).tolist()
+    [1, 0]
+    """
+    if x.truth is None or not x.labelled:
+        raise InputError("a hidden word is another than the right one, and the right classes are not known")
+    others = [1 + int(torch.randint(classes - 1, (1,), generator=stream("hidden word", sample))) for sample in x.ids]
+    return (x.truth + torch.tensor(others)) % classes
+
+
+def _target(response: Response) -> Tensor:
+    return hidden_word(response.original, response.output.shape[1])
+
+
+def heard_as(scores: Tensor, target: Tensor) -> PerExample:
+    """1 where the decision is the target, else 0; its mean is the success rate of a targeted change.
+
+    >>> heard_as(torch.tensor([[0.0, 2.0], [1.0, 0.0]]), torch.tensor([1, 1])).tolist()
+    [1.0, 0.0]
+    """
+    return (decision(scores) == target).double()
+
+
+HEARD_AS = register(Metric(
+    id="heard-as", name="Heard as the word that was hidden", unit="share of the sounds", better="lower", least=0.0,
+    greatest=1.0, compute=lambda r: heard_as(r.output, _target(r)), rank=lambda r: -losses.margin(r.output, _target(r)),
+    climbs={"log-odds": lambda r: -losses.log_odds(r.output, _target(r)),
+            "margin": lambda r: -losses.margin(r.output, _target(r))}, goal=0.0, needs_truth=True))

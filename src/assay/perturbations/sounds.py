@@ -1,0 +1,61 @@
+"""Changes of a waveform, measured in decibels beside the sound itself."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from assay.arrays import InputError, PerExample
+from assay.perturbations.balls import Ball, InputBall
+from assay.perturbations.protocol import Examples
+
+SILENT = -200.0             # dB told of no change at all, whose logarithm does not exist
+
+
+def decibels(ratio: PerExample) -> PerExample:
+    """20 log₁₀ of a ratio of amplitudes; −200 where it is 0.
+
+    >>> decibels(torch.tensor([0.1, 1.0, 0.0])).round(decimals=4).tolist()
+    [-20.0, 0.0, -200.0]
+    """
+    return 20 * ratio.double().clamp_min(10 ** (SILENT / 20)).log10()
+
+
+@dataclass(frozen=True, kw_only=True)
+class AddedSound(InputBall):
+    """Sounds δ added to a waveform x, x + δ within full scale, whose size is dB_x(δ) = dB(δ) − dB(x).
+
+    dB(z) = 20 log₁₀ max_t |z_t| for the norm "linf" (Carlini and Wagner, "Audio adversarial examples", 2018), and
+    20 log₁₀ ‖z‖₂ for "l2": minus the signal-to-noise ratio. −20 dB is a tenth. The `ball` is the set in the sound's unit.
+
+    >>> x = Examples(ids=("a",), inputs=torch.tensor([[0.5, -0.25]]), box=(-1.0, 1.0))
+    >>> AddedSound.at(-20.0, x).size(x, torch.tensor([[0.05, 0.0]])).round(decimals=4).tolist()
+    [-20.0]
+    """
+
+    @classmethod
+    def at(cls, level: float, x: Examples, norm: str = "linf") -> AddedSound:
+        """All sounds of at most so many decibels beside the examples; `InputError` if one of these is silent."""
+        if bool((x.inputs == 0).flatten(1).all(1).any()):
+            first = x.ids[int((x.inputs == 0).flatten(1).all(1).nonzero()[0])]
+            raise InputError(f"{first}: silent throughout, and no sound is small beside nothing; leave it out")
+        if not math.isfinite(level):
+            raise InputError(f"a level in dB is a finite number, got {level}")
+        return cls(ball=Ball(norm=norm, radius=10 ** (level / 20), relative=True, box=x.box))
+
+    @property
+    def unit(self) -> str:
+        return "dB"
+
+    def sample(self, x: Examples, generators: Sequence[torch.Generator], size: PerExample | None = None) -> Tensor:
+        return super().sample(x, generators, None if size is None else 10 ** (size.double() / 20))
+
+    def size(self, x: Examples, p: Tensor) -> PerExample:
+        return decibels(super().size(x, p))
+
+    def resized(self, radius: float) -> AddedSound:
+        return replace(self, ball=replace(self.ball, radius=10 ** (radius / 20)))
