@@ -8,7 +8,7 @@ A criterion is data with a `kind`:
 - "reaches": the worst value is at least `threshold`. `ceiling` names an extra metric that bounds the value: where even
   the bound is below the threshold, the row can say nothing and is not judged;
 - "flips-within": a change of at most `within` flips the decision, and random changes must be at least `over_random`
-  times as large to do so;
+  times as large to do so, or `louder` decibels above it;
 - "worsens-with-more": at a level above `base`, the value is worse than at `base` by more than `tolerance` (a share);
 - "measures": nothing is harm. The numbers are told, and the verdict is `not applicable`: a measurement, not a test.
 """
@@ -58,7 +58,9 @@ def harmed(finding: Finding, criterion: Mapping[str, Any]) -> bool | None:
         return None if not fired and bound is not None and bound < criterion["threshold"] else fired
     if kind == "flips-within":
         chance = math.inf if finding.average is None else finding.average
-        return finding.worst <= criterion["within"] and chance >= criterion.get("over_random", 1.0) * finding.worst
+        needed = (finding.worst + criterion["louder"] if "louder" in criterion
+                  else criterion.get("over_random", 1.0) * finding.worst)
+        return bool(finding.worst <= criterion["within"] and chance >= needed)
     if finding.normal is None:
         return None
     growth = worst - harm(finding.normal, finding)
@@ -144,7 +146,8 @@ def _of_decisions(own: Sequence[Finding], judged: Sequence[tuple[Finding, bool]]
         found.append(Flag(id="mostly-wrong", detail=f"{sum(told.values())} of {len(told)} samples"))
     if any(fired for _, fired in judged):
         return found
-    alone = {**criterion, "over_control": 0.0, "over_random": 0.0}
+    alone = {**criterion, "over_control": 0.0, "over_random": 0.0,
+             **({"louder": -math.inf} if "louder" in criterion else {})}
     by_chance = {f.sample for f, _ in judged if f.sample in told and harmed(f, alone)}
     return found + [Flag(id="chance-as-harmful", detail=f"{len(by_chance)} of {len(told)} samples")] * bool(by_chance)
 

@@ -163,7 +163,7 @@ def test_a_system_without_gradients_is_asked_and_told_so():
 def test_samples_that_are_seldom_right_are_not_judged():
     x = replace(examples(), truth=torch.full((3,), 2))
     rows = run_check(CHECK, "net", bench(Linear()), x).findings
-    assert all(row.worst is None and "without a sticker" in row.notes and row.extra["already-wrong"] == 1 for row in rows)
+    assert all(row.worst is None and "without a change" in row.notes and row.extra["already-wrong"] == 1 for row in rows)
 
 
 def test_data_without_classes_are_a_failed_row_with_the_reason():

@@ -12,7 +12,7 @@ from torch import Tensor
 
 import small_classifier as small
 from assay.checks import smallest_change
-from assay.checks.check import Check, UnitResult
+from assay.checks.check import Check, UnitResult, run_check
 from assay.metrics.classification import input_scale
 from assay.perturbations.balls import Ball, InputBall
 from assay.perturbations.protocol import Examples, stream
@@ -23,6 +23,8 @@ from assay.systems.torch import TorchSystem
 
 SEARCH = {"kind": "smallest", "refine_steps": 15, "check_steps": 5, "restarts": 1}
 RIGHT = small.N - small.WRONG
+ASKED = Check(id="flip", title="", question="", method="smallest-change", metric="flip-distance-l2", criterion={},
+              sources=(), perturbation={"norm": "l2"})
 
 
 def asked(system=None, *, norm: str = "l2", **changes) -> UnitResult:
@@ -170,7 +172,9 @@ def test_a_change_that_only_just_flips_is_pushed_beyond_the_boundary():
         def scores(z: Tensor) -> Tensor:
             return torch.cat((torch.zeros_like(z), torch.minimum(z - 1, high - z)), 1)
         found = smallest_change.smallest_change(scores, x.inputs, x.truth, generators=[torch.Generator()])
-        return float(smallest_change._beyond(found, x, Metered(FunctionSystem(scores), name="f")) / found.perturbation)
+        what = smallest_change.asked(ASKED, x, 2)
+        target = Metered(FunctionSystem(scores), name="f")
+        return float(smallest_change._beyond(what, found, x, target) / found.perturbation)
     assert beyond(9.0) == pytest.approx(1.001, abs=1e-6) and beyond(1.0005) == 1.0
 
 
@@ -178,3 +182,118 @@ def test_it_needs_classes():
     x = dataclasses.replace(small.examples(), truth=None)
     row = asked(x=dataclasses.replace(x, ids=x.ids[:1], inputs=x.inputs[:1])).findings[0]
     assert "right classes" in row.notes and row.worst is None
+
+
+# the softest sound
+
+SAMPLES, STEP = 64, 2.0**-15
+
+
+def ears() -> Tensor:
+    return torch.randn(SAMPLES, generator=torch.Generator().manual_seed(3))
+
+
+def two_words(waves: Tensor) -> Tensor:
+    one = waves @ ears().to(waves.dtype) - 0.02
+    return torch.stack((torch.zeros_like(one), one), 1)
+
+
+def recordings() -> Examples:
+    """Soft and loud recordings of 16 bits; the right word is the one that is heard, so that the other is hidden."""
+    waves = torch.rand(8, SAMPLES, generator=torch.Generator().manual_seed(4)) - 0.5
+    waves = ((waves / 4.0 ** torch.arange(8)[:, None].clamp_max(4)) * 2**15).round() / 2**15
+    return Examples(ids=tuple(f"s{i}" for i in range(8)), inputs=waves, truth=two_words(waves).argmax(1), box=(-1.0, 1.0),
+                    rate=16_000)
+
+
+SOFTEST = dataclasses.replace(ASKED, id="soft", metric="heard-distance", unit="dB", controls=3, search=SEARCH,
+                              perturbation={"kind": "added-sound", "norm": "linf"})
+
+
+def softest(check: Check = SOFTEST, x: Examples | None = None) -> UnitResult:
+    target = Metered(TorchSystem(Words()), name="net")
+    return run_check(check, "net", dataclasses.replace(small.bench(), systems={"net": target}),
+                     recordings() if x is None else x)
+
+
+class Words(torch.nn.Module):
+    def forward(self, waves: Tensor) -> Tensor:
+        return two_words(waves)
+
+
+def least_steps() -> list[tuple[float, float]]:
+    """margin / ‖w‖₁ in steps of 16 bits, and the greatest modulus of the recording in steps."""
+    found = []
+    for wave in recordings().inputs.double().tolist():
+        margin = abs(sum(a * b for a, b in zip(wave, ears().double().tolist(), strict=True)) - 0.02)
+        found.append((margin / sum(abs(v) for v in ears().double().tolist()) / STEP, max(abs(v) for v in wave) / STEP))
+    return found
+
+
+def is_the_softest(result: UnitResult, most: float) -> None:
+    """In whole steps, at least the closed form, and at most so many times it, or two steps more; and it is heard."""
+    x = recordings()
+    for i, (row, (least, loud)) in enumerate(zip(result.findings, least_steps(), strict=True)):
+        steps = 10 ** (row.worst / 20) * loud
+        assert abs(steps - round(steps)) < 1e-3 * max(1.0, steps / 100), "not whole steps"
+        assert least <= round(steps) <= max(most * least, least + 2), (i, least, steps)
+        if f"net|s{i}|-" in result.witnesses:
+            p = result.witnesses[f"net|s{i}|-"]
+            assert float(p.abs().max()) == pytest.approx(round(steps) * STEP) and torch.equal(p / STEP, (p / STEP).round())
+            assert int(two_words(x.inputs[i: i + 1] + p).argmax()) == 1 - int(x.truth[i]), "not heard"
+        assert row.size == row.worst and row.extra["decision.worst"] == 1 - row.extra["label"]
+
+
+KINDS = {"smallest": (SEARCH, 1.01), "shrinking": ({"kind": "shrinking", "steps": 300, "bound": 3.0}, 1 / 0.8)}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_softest_sound_in_whole_steps_is_the_closed_form(kind):
+    search, most = KINDS[kind]
+    is_the_softest(softest(dataclasses.replace(SOFTEST, search=search)), most)
+    steps = [least for least, _ in least_steps()]
+    assert min(steps) < 10 and max(steps) > 200                     # where whole steps matter, and where they do not
+
+
+def test_sounds_that_are_not_cut_or_another_size_are_caught(monkeypatch):
+    found = softest()
+    louder = [dataclasses.replace(f, worst=f.worst + 0.5, size=f.size + 0.5) for f in found.findings]
+    with pytest.raises(AssertionError):
+        is_the_softest(UnitResult(findings=tuple(louder), witnesses=found.witnesses), 1.01)
+    monkeypatch.setattr(smallest_change, "playable", lambda p: p)
+    monkeypatch.setattr(smallest_change, "stored", lambda waves: waves)
+    with pytest.raises(AssertionError, match="not whole steps"):
+        is_the_softest(softest(), 1.01)
+
+
+def test_how_much_louder_noise_must_be_in_closed_form():
+    """Along signs drawn for each sample the margin falls by ⟨w, signs⟩ a unit; the least of those that fall, in decibels."""
+    x = recordings()
+    found = softest().findings
+    generators = [stream(0, "soft", sample, "control") for sample in x.ids]
+    sphere = InputBall(ball=Ball(norm="linf", radius=1.0, relative=False))
+    draws = [sphere.sample(x, generators).double() for _ in range(3)]
+    away = [(1.0 - 2.0 * float(t)) for t in x.truth]                # towards the other word
+    told = 0
+    for i, (row, (least, loud)) in enumerate(zip(found, least_steps(), strict=True)):
+        margin = least * STEP * float(ears().double().abs().sum())
+        known = []
+        for draw in draws:
+            fall = away[i] * float(draw[i] @ ears().double())
+            known.append(20 * math.log10(margin / fall / (loud * STEP)) if fall > 0 else math.inf)
+        inside = [v for v in known if v < 10]
+        told += len(inside)
+        for v in inside:
+            assert v > row.worst
+        if row.average is not None and all(math.isfinite(v) and v < 10 for v in known):
+            assert row.average == pytest.approx(statistics.median(known), abs=0.05)
+        assert row.extra["random-never"] >= sum(math.isinf(v) for v in known) / 3 - 1e-9
+    assert told >= 6
+
+
+def test_the_softest_sound_is_asked_of_sounds_alone():
+    plain = dataclasses.replace(recordings(), rate=0)
+    said = 'the softest sound that hides a word is asked of sounds, with norm = "linf"'
+    for check, x in ((SOFTEST, plain), (dataclasses.replace(SOFTEST, perturbation={"norm": "l2"}), recordings())):
+        row = softest(check, x.only(0)).findings[0]
+        assert row.worst is None and said in row.notes

@@ -14,9 +14,10 @@ from assay.audits.session import Session
 from assay.checks.asked_once import FIT
 from assay.checks.check import Bench, Check
 from assay.checks.manitest import STEPS
+from assay.checks.over_the_air import DRAWS, EACH
 from assay.checks.patch import BATCH, PLACES
 from assay.checks.searching import ONE_BY_ONE
-from assay.perturbations import registry
+from assay.perturbations import acoustics, registry
 from assay.perturbations.corruptions import NAMES
 from assay.perturbations.geometric import GRID
 from assay.perturbations.protocol import ChoiceSet, Examples
@@ -62,7 +63,8 @@ def _worst_case(check: Check, spec: dict[str, Any], rungs: int) -> Cost:
 
 def _members(words: Mapping[str, Any]) -> int:
     """Of a set whose every member is tried."""
-    return len(words.get("names", NAMES)) if words.get("kind") == "corruption" else math.prod(words.get("grid", GRID))
+    kinds = {"corruption": NAMES, "acoustics": acoustics.NAMES}.get(str(words.get("kind")))
+    return math.prod(words.get("grid", GRID)) if kinds is None else len(words.get("names", kinds))
 
 
 def _universal(check: Check, spec: dict[str, Any], rungs: int) -> Cost:
@@ -77,7 +79,15 @@ def _patch(check: Check, spec: dict[str, Any], rungs: int) -> Cost:
     return rungs * 2 * (1 + check.controls) * int(check.perturbation.get("places", PLACES)), math.ceil(fitted)
 
 
+def _over_the_air(check: Check, spec: dict[str, Any], rungs: int) -> Cost:
+    held = dict(check.perturbation.get("held_out", {}))
+    rooms = int(held.get("draws", EACH)) * len(held.get("reverberations", (0,))) * len(held.get("noises", (0,)))
+    return rungs * (check.controls + 4) * rooms, rungs * int(spec["steps"]) * (int(spec.get("draws", DRAWS)) + 1)
+
+
 def _smallest_change(check: Check, spec: dict[str, Any], rungs: int) -> Cost:
+    if spec["kind"] == "shrinking":
+        return 21 * check.controls, int(spec.get("steps", 1000))
     runs = int(spec.get("refine_steps", 40)) + int(spec.get("fresh_steps", 40)) + 2 * int(spec.get("check_steps", 20)) + 40
     return runs + 21 * check.controls, runs
 
@@ -93,6 +103,7 @@ _BY_METHOD: dict[str, Callable[[Check, dict[str, Any], int], Cost]] = {
     "fooling": lambda check, spec, rungs: (1, 0),      # the rest is for all samples together: `shared_evaluations`
     "local-gain": lambda check, spec, rungs: (2 * check.controls + 1, 2 * int(spec.get("iterations", 15)) + 2),
     "manitest": lambda check, spec, rungs: (2 * _members(check.perturbation) + STEPS * check.controls, 0),
+    "over-the-air": _over_the_air,
     "patch": _patch,
     "physical": _physical,
     "preflight": lambda check, spec, rungs: PREFLIGHT if check.metric == "error-rate" else (3, 1),

@@ -5,6 +5,7 @@ from assay.checks import (  # noqa: F401
     fooling,
     local_gain,
     manitest,
+    over_the_air,
     patch,
     physical,
     preflight,

@@ -1,46 +1,72 @@
-"""Stickers judged on views held out from the search: the same views for every sticker, system and random control."""
+"""Changes judged under conditions held out from the search: the same for every change, system and random control.
+
+A sticker is judged on views, an added sound in rooms; both are conditions here.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from assay.arrays import InputError
 from assay.checks.check import Bench, Check
+from assay.metrics import protocol as metrics
 from assay.metrics.classification import decision
 from assay.metrics.physical import success_rate
 from assay.numerics.intervals import clopper_pearson
 from assay.perturbations.protocol import Examples, stream
 from assay.perturbations.stickers import Masks, Sticker, octagon, rectangles
 from assay.perturbations.viewing import Views, ViewSampler, grid, look
+from assay.records import Finding, Flag, Stop
 from assay.systems.metered import Metered
+
+FEWEST = 10                 # counted views below which a rate is not judged
+
+
+class Seen(Protocol):
+    """What a change under conditions must offer: how the changed inputs look or sound under them, random members, sizes."""
+
+    @property
+    def unit(self) -> str: ...
+
+    def seen(self, x: Examples, p: Tensor, views: Any) -> Tensor: ...
+
+    def sample(self, x: Examples, generators: Sequence[torch.Generator], size: Tensor | None = None) -> Tensor: ...
+
+    def size(self, x: Examples, p: Tensor) -> Tensor: ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class HeldOut:
-    """Views that judge, `count` of each image, one cell of (distance, angle) after another; no search has seen them."""
+    """Views that judge, `count` of each example, one cell after another; no search has seen them.
 
-    views: Views
+    `cells` are values of the two quantities that `names` calls by name: distance and angle of an image.
+    """
+
+    views: Any
     count: int
     cells: tuple[tuple[float, float], ...]
+    names: tuple[str, str] = ("distance", "angle")
 
     def cell(self, values: Tensor, number: int) -> Tensor:
-        """The columns of (batch, count) that belong to one distance and angle."""
+        """The columns of (batch, count) that belong to one cell."""
         each = self.count // len(self.cells)
         return values[:, number * each:(number + 1) * each]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Judge:
-    """One system on the held-out views: decisions without a sticker, (batch, views), against which each sticker counts."""
+    """One system on the held-out views: decisions without a change, (batch, views), against which each change counts."""
 
     target: Metered
     x: Examples
     held: HeldOut
-    within: Sticker
+    within: Seen
     clean: Tensor
 
     def decisions(self, p: Tensor) -> Tensor:
@@ -56,7 +82,7 @@ class Judge:
         return (self.clean == labels(self.x)[:, None]).sum(1)
 
     def controls(self, check: Check, bench: Bench, level: float, goal: Tensor | None = None) -> Tensor:
-        """Success of `check.controls` random stickers of the same mask, (draws, batch)."""
+        """Success of `check.controls` random members of the set, (draws, batch)."""
         generators = [stream(bench.seed, check.id, level, sample, "control") for sample in self.x.ids]
         rates = [self.rate(self.decisions(self.within.sample(self.x, generators)), goal) for _ in range(check.controls)]
         return torch.stack(rates) if rates else torch.zeros(0, len(self.x), dtype=torch.float64)
@@ -69,14 +95,39 @@ class Judge:
         low, high = clopper_pearson(round(float(rate[i]) * count), count)
         return {"views.counted": float(count), "success.low": low, "success.high": high}
 
-    def by_cell(self, decisions: Tensor, i: int) -> dict[str, float]:
-        """Success by distance and angle, where a view counts."""
+    def by_cell(self, decisions: Tensor, i: int, goal: Tensor | None = None) -> dict[str, float]:
+        """Success in each cell, where a view counts."""
         found = {}
-        for number, (distance, angle) in enumerate(self.held.cells):
-            rate, count = success_rate(self.held.cell(decisions, number), self.held.cell(self.clean, number), labels(self.x))
+        one, two = self.held.names
+        for number, (first, second) in enumerate(self.held.cells):
+            rate, count = success_rate(self.held.cell(decisions, number), self.held.cell(self.clean, number), labels(self.x),
+                                       goal)
             if count[i] > 0:
-                found[f"success.distance-{distance:g}.angle-{angle:g}"] = float(rate[i])
+                found[f"success.{one}-{first:g}.{two}-{second:g}"] = float(rate[i])
         return found
+
+    def row(self, check: Check, bench: Bench, i: int, *, system: str, origin: str, level: float, rate: Tensor, size: Tensor,
+            stop: Stop, controls: Tensor | None = None, forward: int, backward: int = 0, flags: Sequence[Flag] = (),
+            extra: Mapping[str, float] | None = None) -> Finding:
+        """The finding of example i: its success `rate` (batch,), beside that of the `controls` (draws, batch) if it has any.
+
+        A rate on fewer than `FEWEST` counted views is not judged.
+        """
+        metric, told = metrics.find(check.metric), self.interval(rate, i) | dict(extra or {})
+        enough = told["views.counted"] >= FEWEST
+        mine = controls[:, i] if controls is not None and enough else torch.zeros(0)
+        told_size = float(size[i])
+        return Finding(
+            check=check.id, system=system, role=bench.roles[system], sample=self.x.ids[i], origin=origin,
+            origin_sample=self.x.ids[i], level=level, unit=self.within.unit, metric=metric.id, better=metric.better,
+            normal=0.0 if enough else None, average=float(mine.mean()) if len(mine) else None,
+            average_low=float(mine.amin()) if len(mine) else None, average_high=float(mine.amax()) if len(mine) else None,
+            worst=float(rate[i]) if enough else None, size=told_size, control_size=told_size if len(mine) else None,
+            controls=len(mine), forward=forward, backward=backward, stop=stop, flags=tuple(flags),
+            extra={name: value for name, value in told.items() if math.isfinite(value)},
+            notes="" if enough or system != origin else (
+                f"only {int(told['views.counted'])} of {self.held.count} held-out views are decided rightly without a "
+                f"change; {FEWEST} are needed"))
 
 
 def judge(check: Check, target: Metered, bench: Bench, x: Examples, level: float, within: Sticker) -> Judge:

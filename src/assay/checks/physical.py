@@ -12,8 +12,7 @@ from torch.nn.functional import softplus
 
 from assay.checks.check import STOP_FLAGS, Bench, Check, UnitResult, key, method
 from assay.checks.exhibits import exhibit
-from assay.checks.held_out import Judge, judge, labels, mask_of, sticker_set
-from assay.metrics import protocol as metrics
+from assay.checks.held_out import FEWEST, Judge, judge, labels, mask_of, sticker_set
 from assay.metrics.classification import decision, wrong
 from assay.metrics.losses import log_odds, margin
 from assay.numerics.printability import non_printability
@@ -26,7 +25,6 @@ from assay.searches.random_search import random_search
 from assay.searches.result import Score, SearchResult
 from assay.systems.metered import Metered
 
-FEWEST = 10                 # counted views below which a rate is not judged
 DRAWS = 8                   # views of each image in a step of the search, unless the check says
 
 
@@ -147,28 +145,15 @@ def _goals(check: Check, bench: Bench, x: Examples, classes: int) -> Tensor:
 def _rows(check: Check, system: str, bench: Bench, level: float, made: Made, judged: Judge, decided: Tensor,
           normal: Tensor) -> list[Finding]:
     """The system's own stickers, one row for each sample."""
-    x, p, target, metric = judged.x, made.found.parameters, bench.systems[system], metrics.find(check.metric)
+    x, p, target = judged.x, made.found.parameters, bench.systems[system]
     rate, controls, size = judged.rate(decided), judged.controls(check, bench, level), made.within.size(judged.x, p)
     beside = _beside(check, bench, level, made, judged, normal)
-    cost = (int(check.search.get("draws", DRAWS)), (2 + len(controls)) * judged.held.count)
-    rows = []
-    for i, sample in enumerate(x.ids):
-        extra = judged.interval(rate, i) | judged.by_cell(decided, i) | {k: float(v[i]) for k, v in beside.items()}
-        enough = extra["views.counted"] >= FEWEST
-        mine = controls[:, i] if enough else controls[:0, i]
-        rows.append(Finding(
-            check=check.id, system=system, role=bench.roles[system], sample=sample, origin=system, origin_sample=sample,
-            level=level, unit=made.within.unit, metric=metric.id, better=metric.better, normal=0.0 if enough else None,
-            average=float(mine.mean()) if len(mine) else None, average_low=float(mine.amin()) if len(mine) else None,
-            average_high=float(mine.amax()) if len(mine) else None, worst=float(rate[i]) if enough else None,
-            size=float(size[i]), control_size=float(size[i]) if len(mine) else None, controls=len(mine),
-            forward=made.found.forward * cost[0] + cost[1], backward=made.found.backward * cost[0],
-            stop=made.found.stop[i], flags=_flags(target, made.found, i, bool(rate[i] > 0), beaten(
-                mine, float(rate[i]), extra["views.counted"])),
-            extra={k: v for k, v in extra.items() if math.isfinite(v)},
-            notes="" if enough else f"only {int(extra['views.counted'])} of {judged.held.count} held-out views are decided "
-                                    f"rightly without a sticker; {FEWEST} are needed"))
-    return rows
+    draws, asked = int(check.search.get("draws", DRAWS)), (2 + len(controls)) * judged.held.count
+    return [judged.row(
+        check, bench, i, system=system, origin=system, level=level, rate=rate, size=size, stop=made.found.stop[i],
+        controls=controls, forward=made.found.forward * draws + asked, backward=made.found.backward * draws,
+        flags=held_out_flags(target, made.found, i, judged, rate, controls),
+        extra=judged.by_cell(decided, i) | {k: float(v[i]) for k, v in beside.items()}) for i in range(len(x))]
 
 
 def _beside(check: Check, bench: Bench, level: float, made: Made, judged: Judge, normal: Tensor) -> dict[str, Tensor]:
@@ -204,29 +189,26 @@ def beaten(controls: Tensor, rate: float, views: float) -> bool:
     return best - rate > 2 * math.sqrt(max(2 * share * (1 - share), 0.0) / max(views, 1.0))
 
 
-def _flags(target: Metered, found: SearchResult, i: int, won: bool, beaten: bool) -> tuple[Flag, ...]:
-    stopped = found.stop[i] in STOP_FLAGS and not won           # where all is won nothing can rise
+def held_out_flags(target: Metered, found: SearchResult, i: int, judged: Judge, rate: Tensor,
+                   controls: Tensor) -> tuple[Flag, ...]:
+    """Why the search of example i should not be believed: nothing to climb, queries alone, a random change did better."""
+    stopped = found.stop[i] in STOP_FLAGS and not bool(rate[i] > 0)         # where all is won nothing can rise
     named = [STOP_FLAGS[found.stop[i]]] if stopped else []
     named += ["query-only"] if target.access < Access.GRADIENT else []
-    return tuple(Flag(id=name) for name in [*named, *(["worst-below-control"] if beaten else [])])
+    counted = float(judged.counted()[i])
+    mine = controls[:, i] if counted >= FEWEST else controls[:0, i]
+    named += ["worst-below-control"] if beaten(mine, float(rate[i]), counted) else []
+    return tuple(Flag(id=name) for name in named)
 
 
 def _others(check: Check, origin: str, bench: Bench, x: Examples, level: float, made: Made) -> list[Finding]:
     """Every other system under the same stickers, on the same held-out views."""
-    metric, p = metrics.find(check.metric), made.found.parameters
+    p = made.found.parameters
     size, rows = made.within.size(x, p), []
     for name in bench.systems:
-        if name == origin:
-            continue
-        judged = judge(check, bench.systems[name], bench, x, level, made.within)
-        rate = judged.rate(judged.decisions(p))
-        for i, sample in enumerate(x.ids):
-            extra = judged.interval(rate, i)
-            enough = extra["views.counted"] >= FEWEST
-            rows.append(Finding(
-                check=check.id, system=name, role=bench.roles[name], sample=sample, origin=origin, origin_sample=sample,
-                level=level, unit=made.within.unit, metric=metric.id, better=metric.better, normal=0.0 if enough else None,
-                average=None, average_low=None, average_high=None, worst=float(rate[i]) if enough else None,
-                size=float(size[i]), control_size=None, controls=0, forward=2 * judged.held.count, extra=extra,
-                stop=made.found.stop[i]))
+        if name != origin:
+            judged = judge(check, bench.systems[name], bench, x, level, made.within)
+            rate = judged.rate(judged.decisions(p))
+            rows += [judged.row(check, bench, i, system=name, origin=origin, level=level, rate=rate, size=size,
+                                stop=made.found.stop[i], forward=2 * judged.held.count) for i in range(len(x))]
     return rows

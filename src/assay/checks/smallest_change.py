@@ -1,10 +1,14 @@
-"""Smallest change: how far is the nearest input that the system decides otherwise, beside how far chance must go?"""
+"""Smallest change: how far is the nearest input that the system decides otherwise, beside how far chance must go?
+
+Otherwise: in any other way, or as one other class, drawn for each sample, where the metric asks for a hidden word.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,39 +19,76 @@ from assay.checks.check import STOP_FLAGS, Bench, Check, UnitResult, key, method
 from assay.checks.exhibits import exhibit
 from assay.metrics import protocol as metrics
 from assay.metrics.classification import confidence, decision, input_scale, wrong
+from assay.metrics.sound import HEARD_DISTANCE, heard_as, hidden_word
 from assay.numerics.norms import norm
 from assay.numerics.order import censored_median
 from assay.perturbations.balls import Ball, InputBall
 from assay.perturbations.protocol import Examples, stream
+from assay.perturbations.sounds import decibels, playable, stored
 from assay.records import Finding, Flag
 from assay.searches.boundary import radius_along
 from assay.searches.smallest.cascade import smallest_change
 from assay.searches.smallest.result import Smallest
+from assay.searches.smallest.shrinking import shrinking
 from assay.systems.metered import Metered
 
 CROSSED = 1e-3              # stored changes go this share beyond the boundary, so that another machine crosses it too
+FIRST_BOUND = -10.0         # dB of the bound with which a search that shrinks it begins, unless the check says
 SHORTEST = 2.0 ** -8        # of the sizes tried along a random direction; they double eleven times, up to 8
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Asked:
+    """What counts as flipped, and how sizes are told.
+
+    `goal` (batch,) is the class to leave, or with `towards` to reach; `scale` (batch,) what a size is a share of in the norm
+    `kind`; `told` makes the number of a share that rows hold: itself, or decibels.
+    """
+
+    goal: Tensor
+    towards: bool
+    kind: str
+    scale: Tensor
+    told: Callable[[Tensor], Tensor]
+
+    def reached(self, scores: Tensor) -> Tensor:
+        """Whether the scores are a flip, (batch,)."""
+        return (heard_as(scores, self.goal) if self.towards else wrong(scores, self.goal)).bool()
+
+
+def asked(check: Check, x: Examples, classes: int) -> Asked:
+    """What the check asks of these examples."""
+    if x.truth is None or not x.labelled:
+        raise InputError("a smallest change of a decision needs the right classes")
+    kind = str(check.perturbation.get("norm", "l2"))
+    towards = check.metric == HEARD_DISTANCE.id
+    if towards and not (kind == "linf" and x.decibels):
+        raise InputError(f"check {check.id!r}: the softest sound that hides a word is asked of sounds, with norm = \"linf\"")
+    scale = norm(x.inputs, kind).double() if towards else input_scale(x, kind)
+    return Asked(goal=hidden_word(x, classes) if towards else x.truth, towards=towards, kind=kind, scale=scale,
+                 told=decibels if towards else lambda share: share)
 
 
 @method("smallest-change")
 def smallest(check: Check, system: str, bench: Bench, x: Examples) -> UnitResult:
     """`worst` is the size of the smallest change found that flips a right decision, `average` how far chance must go.
 
-    Sizes are relative, ‖r‖/‖x‖ (ℓ∞: shares of the range of grey levels). `average` is the median over `controls` random
-    directions of the least size at which the decision flips; where most directions never flip it within the range, it
+    Sizes are relative, ‖r‖/‖x‖ (ℓ∞: shares of the range of grey levels; of sounds dB_x(r)). `average` is the median over
+    `controls` random directions of the least size at which the decision flips; where most never flip it within the range, it
     is missing, and `random-flips` (the share of random changes of the size found that flip) says the rest. Examples
     that are wrong without any change are not searched and counted apart (`already-wrong`).
     """
-    if x.truth is None or not x.labelled:
-        raise InputError("a smallest change of a decision needs the right classes")
-    target, kind = bench.systems[system], str(check.perturbation.get("norm", "l2"))
+    target = bench.systems[system]
     remember(system, bench, x)
     with torch.no_grad():
         normal = target(x.inputs)
+    what = asked(check, x, normal.shape[1])
+    assert x.truth is not None
     right = ~wrong(normal, x.truth).bool()
-    found = _found(check, target, x, kind, bench)
-    size = found.size.double() / input_scale(x, kind)
-    radii, flips = random_radii(check, target, bench, x, right), _same_size(check, target, bench, x, right, found)
+    found = _found(check, what, target, x, bench)
+    size = what.told(found.size.double() / what.scale)
+    radii = random_radii(check, target, bench, x, right)
+    flips = _same_size(check, what, target, bench, x, right, found)
     with torch.no_grad():
         changed = target(x.inputs + found.perturbation)
     used = changed_with_use(system, bench, x)
@@ -60,25 +101,44 @@ def smallest(check: Check, system: str, bench: Bench, x: Examples) -> UnitResult
     return UnitResult(findings=rows, witnesses=witnesses, exhibits=shown)
 
 
-def _found(check: Check, target: Metered, x: Examples, kind: str, bench: Bench) -> Smallest:
+def _found(check: Check, what: Asked, target: Metered, x: Examples, bench: Bench) -> Smallest:
     """The search, and then a little beyond the boundary; examples that are wrong already keep a change of size 0."""
-    assert x.truth is not None
-    options = {k: v for k, v in check.search.items() if k != "kind"}
-    found = smallest_change(target, x.inputs, x.truth, norm=kind, box=x.box, **options,
-                            generators=[stream(bench.seed, check.id, sample) for sample in x.ids])
-    p = _beyond(found, x, target)
-    return replace(found, perturbation=p, size=torch.where(found.found, norm(p.double(), kind), found.size))
+    options = {k: v for k, v in check.search.items() if k not in ("kind", "bound")}
+    common: dict[str, Any] = {"norm": what.kind, "box": x.box, "towards": what.towards}
+
+    def system(inputs: Tensor) -> Tensor:
+        return target(stored(inputs) if what.towards else inputs)
+
+    if check.search["kind"] == "shrinking":
+        bound = 10 ** (float(check.search.get("bound", FIRST_BOUND)) / 20) * what.scale
+        found = shrinking(system, x.inputs, what.goal, radius=bound, **common, **options)
+    else:
+        found = smallest_change(system, x.inputs, what.goal, **common, **options,
+                                generators=[stream(bench.seed, check.id, sample) for sample in x.ids])
+    if what.towards:
+        p, works = in_steps(what.reached, target, x, found)
+        return replace(found, perturbation=p, found=works, size=torch.where(works, norm(p.double(), what.kind), torch.inf))
+    p = _beyond(what, found, x, target)
+    return replace(found, perturbation=p, size=torch.where(found.found, norm(p.double(), what.kind), found.size))
 
 
-def _beyond(found: Smallest, x: Examples, target: Metered) -> Tensor:
+def _beyond(what: Asked, found: Smallest, x: Examples, target: Metered) -> Tensor:
     """The change a little longer, where that is still another decision."""
-    assert x.truth is not None
     further = found.perturbation * (1 + CROSSED)
     if x.box is not None:
         further = (x.inputs + further).clamp(*x.box) - x.inputs
     with torch.no_grad():
-        kept = wrong(target(x.inputs + further), x.truth).bool() & found.found
+        kept = what.reached(target(x.inputs + further)) & found.found
     return torch.where(per_example(kept, further), further, found.perturbation)
+
+
+def in_steps(reached: Callable[[Tensor], Tensor], system: Callable[[Tensor], Tensor], x: Examples,
+             found: Smallest) -> tuple[Tensor, Tensor]:
+    """What was found, as a file holds it, and where it works so: a search that asks of stored sounds loses little."""
+    p = playable(stored(x.inputs + found.perturbation) - x.inputs)
+    with torch.no_grad():
+        works = found.found & reached(system(x.inputs + p))
+    return torch.where(per_example(works, p), p, torch.zeros_like(p)), works
 
 
 def random_radii(check: Check, target: Metered, bench: Bench, x: Examples, right: Tensor) -> Tensor:
@@ -86,23 +146,25 @@ def random_radii(check: Check, target: Metered, bench: Bench, x: Examples, right
 
     The size is that of the change as it is, ‖clip(x + t v) − x‖, as the size of the smallest change is.
     """
-    assert x.truth is not None
-    kind = str(check.perturbation.get("norm", "l2"))
-    scale, found = input_scale(x, kind), []
-    for direction in _directions(check, bench, x, kind):
-        t = radius_along(target, x.inputs, x.truth, direction, first=SHORTEST * scale, box=x.box).size
+    with torch.no_grad():
+        what = asked(check, x, target(x.inputs[:1]).shape[1])
+    found = []
+    for direction in _directions(check, bench, x, what.kind):
+        t = radius_along(target, x.inputs, what.goal, direction, first=SHORTEST * what.scale, box=x.box,
+                         towards=what.towards).size
         flips = torch.isfinite(t)
         moved = _scaled(direction, torch.where(flips, t, 0.0))
         if x.box is not None:
             moved = (x.inputs + moved).clamp(*x.box) - x.inputs
-        found.append(torch.where(flips & right, norm(moved.double(), kind) / scale, torch.inf))
+        found.append(torch.where(flips & right, what.told(norm(moved.double(), what.kind) / what.scale), torch.inf))
     return torch.stack(found) if found else torch.zeros(0, len(x), dtype=torch.float64)
 
 
-def _same_size(check: Check, target: Metered, bench: Bench, x: Examples, right: Tensor, found: Smallest) -> Tensor:
+def _same_size(check: Check, what: Asked, target: Metered, bench: Bench, x: Examples, right: Tensor,
+               found: Smallest) -> Tensor:
     """(draws, batch): whether random changes of the size found, within the range, flip the decision."""
-    kind, size = str(check.perturbation.get("norm", "l2")), found.size.nan_to_num(posinf=0.0)
-    flips = [(_wrong_at(target, x, p) & right).double() for p in _directions(check, bench, x, kind, size)]
+    size = found.size.nan_to_num(posinf=0.0)
+    flips = [(_flips_at(what, target, x, p) & right).double() for p in _directions(check, bench, x, what.kind, size)]
     return torch.stack(flips) if flips else torch.zeros(0, len(x), dtype=torch.float64)
 
 
@@ -117,11 +179,10 @@ def _scaled(direction: Tensor, size: Tensor) -> Tensor:
     return direction * per_example(size.to(direction.dtype), direction)
 
 
-def _wrong_at(target: Metered, x: Examples, p: Tensor) -> Tensor:
+def _flips_at(what: Asked, target: Metered, x: Examples, p: Tensor) -> Tensor:
     inputs = x.inputs + p if x.box is None else (x.inputs + p).clamp(*x.box)
-    assert x.truth is not None
     with torch.no_grad():
-        return wrong(target(inputs), x.truth).bool()
+        return what.reached(target(inputs))
 
 
 def _row(check: Check, system: str, bench: Bench, x: Examples, i: int, normal: Tensor, changed: Tensor, found: Smallest,

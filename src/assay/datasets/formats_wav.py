@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -53,12 +54,13 @@ def sound_files(folder: Path, names: Sequence[str] | None) -> tuple[list[Path], 
 def read_wav(path: Path) -> tuple[int, Array]:
     """Samples a second, and the samples as stored, (n,); `InputError` for anything but one channel of PCM or float."""
     where = shown(regular_file(path))
+    _check_whole(path, where)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", wavfile.WavFileWarning)         # chunks with names of people and programs
             rate, stored = wavfile.read(path)
     except (ValueError, EOFError, OSError, TypeError, IndexError, OverflowError, MemoryError, ZeroDivisionError, KeyError,
-            UnicodeDecodeError, AttributeError) as error:
+            UnicodeDecodeError, AttributeError, UnboundLocalError, struct.error) as error:
         raise InputError(f"{where}: truncated or not a .wav file of PCM or float samples ({error}); export it again, for "
                          "example as 16-bit PCM") from None
     if stored.ndim != 1:
@@ -68,6 +70,19 @@ def read_wav(path: Path) -> tuple[int, Array]:
     if rate <= 0:
         raise InputError(f"{where}: {rate} samples a second; export it again")
     return int(rate), stored
+
+
+def _check_whole(path: Path, where: str) -> None:
+    """`InputError` where the header promises more samples than the file holds: scipy reads what is left without a word."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        order = "<" if file.read(12)[:4] == b"RIFF" else ">"
+        while len(head := file.read(8)) == 8:
+            (length,) = struct.unpack(f"{order}I", head[4:])
+            if head[:4] == b"data" and file.tell() + length > size:
+                raise InputError(f"{where}: truncated: {size - file.tell()} bytes of samples, and its header promises "
+                                 f"{length}; copy or export it again")
+            file.seek(length + length % 2, 1)
 
 
 def full_scale(stored: Array, where: str) -> Array:

@@ -27,14 +27,15 @@ from assay.records import DataRecord, digest_of
 
 MADE_UP = "made by Assay; no person is recorded"
 CLIPPED = 1e-3              # share of samples at full scale from which a recording is called clipped
-BOX = (-1.0, 1.0)
+BOX = (-1.0, 1 - 2.0**-15)      # full scale of 16 bits, whose greatest value is one step below 1
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LabelledSounds:
-    """Waveforms and labels: `fetch` gives inputs float32 (batch, samples) in [−1, 1] and truth int64 (batch,).
+    """Waveforms and labels: `fetch` gives inputs float32 (batch, samples) in [−1, 1) and truth int64 (batch,).
 
-    `rate` is in samples a second, the same for all.
+    Inputs are what a file of 16-bit samples holds: finer recordings are rounded to it, so that a change can be. `rate`
+    is in samples a second, the same for all.
     """
 
     ids: tuple[str, ...]
@@ -48,7 +49,7 @@ class LabelledSounds:
     def fetch(self, positions: Sequence[int]) -> Examples:
         """The samples at these positions, read anew; `InputError` if one is no longer what was recorded."""
         waves = torch.stack([torch.from_numpy(self._read(i).astype(np.float32)) for i in positions])
-        return Examples(ids=tuple(self.ids[i] for i in positions), inputs=waves, box=BOX, decibels=True,
+        return Examples(ids=tuple(self.ids[i] for i in positions), inputs=waves, box=BOX, rate=self.rate,
                         truth=torch.tensor([self.labels[i] for i in positions], dtype=torch.int64))
 
 
@@ -75,8 +76,8 @@ def load_sounds(path: str | Path, *, classes: str | Path | Sequence[str] | None 
 
     Arguments: `classes` their names in the order of the sub-folders, or a text file with one a line; `size` the number of
     samples that recordings are cut to, or padded to with silence, both at their end; `limit` the greatest number of
-    samples, taken at even distances through the data. Recordings that are silent throughout are left out and counted: a
-    change cannot be small beside nothing.
+    samples, taken at even distances through the data. Finer samples are rounded to 16 bits. Recordings that
+    are then silent throughout are left out and counted: a change cannot be small beside nothing.
     Raises `InputError` naming file and remedy for anything that cannot be read, another rate, several channels.
     """
     path, names = Path(path), class_names(classes)
@@ -94,11 +95,12 @@ def load_sounds(path: str | Path, *, classes: str | Path | Sequence[str] | None 
         if digest(stored) != recorded:
             raise InputError(f"{shown(file)}: changed since it was loaded; leave data in place during an audit, or load it "
                              "again")
-        return _fitted(full_scale(stored, shown(file)), look.samples)
+        return _in_steps(_fitted(full_scale(stored, shown(file)), look.samples))
 
     notes = [f"{look.silent} silent recordings left out" if look.silent else "",
              f"{look.clipped} recordings clipped (at least {CLIPPED:.1%} of their samples at full scale)" if look.clipped
              else "", f"{look.fitted} cut or padded to {look.samples} samples" if look.fitted else "",
+             f"{look.rounded} rounded to 16 bits" if look.rounded else "",
              f"{others} other files passed over" if others else ""]
     options = {"path": readable(str(path)), "classes": None if names is None else list(names), "size": size, "limit": limit,
                "licence": licence}
@@ -111,19 +113,24 @@ def load_sounds(path: str | Path, *, classes: str | Path | Sequence[str] | None 
 def labelled_sounds(waves: Float[Tensor, "n samples"], labels: Sequence[int], *, classes: Sequence[str], rate: int,
                     name: str = "sounds", licence: str = "unknown") -> LabelledSounds:
     """The data set of waveforms in memory, in shares of full scale."""
-    stored = torch.as_tensor(waves).detach().double().numpy()
+    if torch.as_tensor(waves).is_complex() or isinstance(rate, bool) or not isinstance(rate, (int, np.integer)) or rate < 1:
+        raise InputError(f"{name}: expected real waveforms and a rate of at least 1 sample a second, got {rate!r}")
+    if bad := [label for label in labels if int(label) != label]:
+        raise InputError(f"{name}: label {bad[0]!r} is no whole number; number the classes from 0")
+    stored, labels = torch.as_tensor(waves).detach().double().numpy(), [int(label) for label in labels]
     if stored.ndim != 2 or not np.isfinite(stored).all() or np.abs(stored).max(initial=0.0) > 1:
         raise InputError(f"{name}: expected finite waveforms (n, samples) in [−1, 1], got shape {stored.shape}")
     if len(stored) != len(labels):
         raise InputError(f"{name}: {len(stored)} waveforms and {len(labels)} labels; give one for each")
     if bad := [label for label in labels if not 0 <= label < len(classes)]:
         raise InputError(f"{name}: label {bad[0]} is out of range; the classes are 0 to {len(classes) - 1}")
+    stored = _in_steps(stored)
     if silent := [i for i, wave in enumerate(stored) if not wave.any()]:
         raise InputError(f"{name}: waveform {silent[0]} is silent throughout; leave it out: a change cannot be small beside "
                          "nothing")
-    return _sounds(read=lambda i: stored[i], ids=[f"sound-{i:04d}" for i in range(len(stored))], labels=list(labels),
-                   digests=[digest(wave) for wave in stored], classes=tuple(classes), rate=rate, samples=stored.shape[1],
-                   name=name, notes=[], simulated=False, licence=licence, options={})
+    return _sounds(read=lambda i: stored[i], ids=[f"sound-{i:04d}" for i in range(len(stored))], labels=labels,
+                   digests=[digest(wave) for wave in stored], classes=tuple(classes), rate=int(rate),
+                   samples=stored.shape[1], name=name, notes=[], simulated=False, licence=licence, options={})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,10 +143,11 @@ class _Look:
     silent: int
     clipped: int
     fitted: int
+    rounded: int
 
 
 def _look(files: Sequence[Path], size: int | None) -> _Look:
-    digests, rate, samples, clipped, fitted = [], 0, size, 0, 0
+    digests, rate, samples, clipped, fitted, rounded = [], 0, size, 0, 0, 0
     for file in files:
         theirs, stored = read_wav(file)
         wave, place = full_scale(stored, shown(file)), shown(file)
@@ -150,15 +158,26 @@ def _look(files: Sequence[Path], size: int | None) -> _Look:
         if size is None and len(wave) != samples:
             raise InputError(f"{place}: {len(wave)} samples, and the recordings before it have {samples}; cut or pad all to "
                              f"one length, or say --size {samples}")
-        heard = bool(_fitted(wave, samples).any())
+        whole = _in_steps(wave)
+        heard = bool(_fitted(whole, samples).any())
         digests.append(digest(stored) if heard else "")
-        clipped += bool((np.abs(wave) >= 1 - 2.0**-14).mean() >= CLIPPED)
-        fitted += len(wave) != samples
+        clipped += heard and bool((np.abs(wave) >= 1 - 2.0**-14).mean() >= CLIPPED)
+        fitted += heard and len(wave) != samples
+        rounded += heard and bool((whole != wave).any())
     assert samples is not None
     if not any(digests):
         raise InputError(f"{shown(files[0])}: silent throughout, as all recordings are; nothing can be audited")
     return _Look(digests=tuple(digests), rate=rate, samples=samples, silent=digests.count(""), clipped=clipped,
-                 fitted=fitted)
+                 fitted=fitted, rounded=rounded)
+
+
+def _in_steps(wave: Array) -> Array:
+    """The nearest whole steps of 16 bits, the greatest one below full scale.
+
+    >>> (_in_steps(np.array([1.4, -0.6, 99999.0]) / 2**15) * 2**15).tolist()
+    [1.0, -1.0, 32767.0]
+    """
+    return np.clip(np.round(wave * 2.0**15) / 2.0**15, *BOX)
 
 
 def _fitted(wave: Array, samples: int) -> Array:

@@ -70,7 +70,7 @@ def probability_shift(scores: Tensor, normal: Tensor) -> PerExample:
     return (scores.double().softmax(1) - normal.double().softmax(1)).abs().sum(1) / 2
 
 
-def _labelled(response: Response) -> tuple[Tensor, Tensor]:
+def scored(response: Response) -> tuple[Tensor, Tensor]:
     """Scores and right classes; `InputError` where the output is not scores of the classes of the labels."""
     scores, label = response.output, response.truth
     if scores.ndim != 2 or scores.is_complex() or not scores.is_floating_point():
@@ -97,7 +97,7 @@ def flip_distance(response: Response, kind: str = "l2") -> PerExample:
     """‖x′ − x‖₂ / ‖x‖₂ (ℓ∞: a share of the range of the inputs) where the decision on x′ is wrong, else infinity."""
     original = response.original
     moved = norm(response.changed.inputs - original.inputs, kind).double()
-    return torch.where(wrong(*_labelled(response)).bool(), moved / input_scale(original, kind), torch.inf)
+    return torch.where(wrong(*scored(response)).bool(), moved / input_scale(original, kind), torch.inf)
 
 
 def input_scale(x: Examples, kind: str) -> PerExample:
@@ -114,7 +114,7 @@ def _rival(response: Response, place: int) -> PerExample:
 
     The targeted losses of Croce and Hein (ICML 2020) without their quotient: each pulls another way from the start.
     """
-    scores, label = _labelled(response)
+    scores, label = scored(response)
     others = response.normal.detach().scatter(1, label[:, None], -torch.inf)
     target = others.topk(min(place, scores.shape[1] - 1), dim=1).indices[:, -1]
     return losses.targeted_margin(scores, label, target)
@@ -123,14 +123,14 @@ def _rival(response: Response, place: int) -> PerExample:
 GREATEST = torch.finfo(torch.float32).max
 RIVALS = 9                  # how many wrong classes have a number to climb of their own
 CLIMBS: dict[str, Callable[[Response], PerExample]] = {
-    "margin": lambda r: losses.margin(*_labelled(r)),
-    "log-odds": lambda r: losses.log_odds(*_labelled(r)),
-    "dlr": lambda r: losses.dlr(*_labelled(r)),
+    "margin": lambda r: losses.margin(*scored(r)),
+    "log-odds": lambda r: losses.log_odds(*scored(r)),
+    "dlr": lambda r: losses.dlr(*scored(r)),
     **{f"rival-{place}": functools.partial(_rival, place=place) for place in range(1, RIVALS + 1)},
 }
 ERROR_RATE = register(Metric(
     id="error-rate", name="Wrong decisions", unit="share of the inputs", better="lower", least=0.0, greatest=1.0,
-    compute=lambda r: wrong(*_labelled(r)), rank=CLIMBS["margin"], climbs=CLIMBS, goal=0.0, needs_truth=True))
+    compute=lambda r: wrong(*scored(r)), rank=CLIMBS["margin"], climbs=CLIMBS, goal=0.0, needs_truth=True))
 CHANGED_DECISIONS = register(Metric(
     id="changed-decisions", name="Changed decisions", unit="share of the inputs", better="lower", least=0.0, greatest=1.0,
     compute=lambda r: wrong(r.output, decision(r.normal)), rank=_changed, climbs={"margin": _changed}, goal=0.0))

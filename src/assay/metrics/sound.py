@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
 from assay.arrays import InputError, PerExample
 from assay.metrics import losses
-from assay.metrics.classification import decision
+from assay.metrics.classification import decision, scored
 from assay.metrics.protocol import Metric, Response, register
+from assay.numerics.norms import norm
 from assay.perturbations.protocol import Examples, stream
 
 
@@ -21,12 +24,15 @@ def hidden_word(x: Examples, classes: int) -> Tensor:
     """
     if x.truth is None or not x.labelled:
         raise InputError("a hidden word is another than the right one, and the right classes are not known")
+    if classes < 2:
+        raise InputError("a hidden word is another than the right one, and the system has one class only")
     others = [1 + int(torch.randint(classes - 1, (1,), generator=stream("hidden word", sample))) for sample in x.ids]
     return (x.truth + torch.tensor(others)) % classes
 
 
 def _target(response: Response) -> Tensor:
-    return hidden_word(response.original, response.output.shape[1])
+    scores, _ = scored(response)
+    return hidden_word(response.original, scores.shape[1])
 
 
 def heard_as(scores: Tensor, target: Tensor) -> PerExample:
@@ -43,3 +49,20 @@ HEARD_AS = register(Metric(
     greatest=1.0, compute=lambda r: heard_as(r.output, _target(r)), rank=lambda r: -losses.margin(r.output, _target(r)),
     climbs={"log-odds": lambda r: -losses.log_odds(r.output, _target(r)),
             "margin": lambda r: -losses.margin(r.output, _target(r))}, goal=0.0, needs_truth=True))
+
+
+def heard_distance(response: Response) -> PerExample:
+    """dB_x(δ) of the change where the hidden word is heard, else infinity: what a search for the softest sound lowers."""
+    moved = norm(response.changed.inputs - response.original.inputs, "linf").double()
+    loudness = 20 * (moved / norm(response.original.inputs, "linf").double()).clamp_min(SOFTEST).log10()
+    return torch.where(heard_as(response.output, _target(response)).bool(), loudness, torch.inf)
+
+
+SOFTEST = 1e-10             # ratio of amplitudes told as −200 dB
+HEARD_DISTANCE = register(Metric(
+    id="heard-distance", name="Softest sound that hides the word", unit="dB", better="higher", least=-200.0,
+    greatest=math.inf, has_normal=False, needs_truth=True, compute=heard_distance))
+HEARD_IN_ROOMS = register(Metric(
+    id="heard-in-rooms", name="Heard as the hidden word in rooms held out", unit="share of the rooms", better="lower",
+    least=0.0, greatest=1.0, compute=lambda r: heard_as(r.output, _target(r)), goal=0.0, needs_truth=True,
+    rank=lambda r: -losses.margin(r.output, _target(r)), climbs=HEARD_AS.climbs))

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from assay.arrays import InputError, PerExample
+from assay.arrays import InputError
 from assay.perturbations import corruption_optics as optics
 from assay.perturbations import corruption_weather as weather
 from assay.perturbations.geometric import check_images
-from assay.perturbations.protocol import Examples, stream
+from assay.perturbations.graded import SEVERITIES, Graded
+from assay.perturbations.protocol import Examples
 
-SEVERITIES = 5
 PUBLISHED = "numbers published for 32×32 (CIFAR-10-C)"
 
 
@@ -80,86 +79,36 @@ def suits(name: str, x: Examples) -> bool:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Corruptions:
-    """{(kind, severity)}: p (batch, 2) = (index into `NAMES`, severity); severity 0 is the input itself.
+class Corruptions(Graded):
+    """The corruptions of images: p (batch, 2) = (index into `NAMES`, severity).
 
-    Noise is seeded by `seed`, the example's id, the kind and the severity: the same p gives the same image. Inputs with
-    another range than [0, 1] (`Examples.box`) are mapped onto it and back. Hendrycks and Dietterich, "Benchmarking neural
-    network robustness to common corruptions and perturbations" (ICLR 2019), with the severities of their 32×32 files;
-    `CORRUPTIONS[i].provenance` says which numbers are theirs. For other sizes lengths in pixels grow with the shorter side
-    (ours), so on far smaller images the weakest blurs change little or nothing.
+    Inputs with another range than [0, 1] (`Examples.box`) are mapped onto it and back. Hendrycks and Dietterich,
+    "Benchmarking neural network robustness to common corruptions and perturbations" (ICLR 2019), with the severities of
+    their 32×32 files; `CORRUPTIONS[i].provenance` says which numbers are theirs. For other sizes lengths in pixels grow with
+    the shorter side (ours), so on far smaller images the weakest blurs change little or nothing.
     """
 
+    names: ClassVar[tuple[str, ...]] = NAMES
+
     kinds: tuple[str, ...] = NAMES
-    severities: tuple[int, ...] = tuple(range(1, SEVERITIES + 1))
-    seed: int = 0
-    unit: str = f"of {SEVERITIES} in severity"
-
-    def __post_init__(self) -> None:
-        unknown = [kind for kind in self.kinds if kind not in NAMES]
-        if unknown or not self.kinds:
-            raise InputError(f"kinds: unknown or none {unknown}; known: {', '.join(NAMES)}")
-        if not self.severities or not set(self.severities) <= set(range(1, SEVERITIES + 1)):
-            raise InputError(f"severities: need some of 1 … {SEVERITIES}, got {self.severities}")
-
-    def zero(self, x: Examples) -> Tensor:
-        return torch.tensor([[float(NAMES.index(self.kinds[0])), 0.0]], dtype=torch.float64).repeat(len(x), 1)
 
     def apply(self, x: Examples, p: Tensor) -> Examples:
         images, (least, greatest) = check_images(x.inputs), x.box or (0.0, 1.0)
         if bool(((images < least) | (images > greatest)).any()):
             raise InputError(f"inputs: corruptions are defined for images in a range, here {least:g} … {greatest:g}; put "
                              "the normalisation into the system")
-        corrupted = images.detach().clone()
-        for i, (kind, severity) in enumerate(p.round().long().tolist()):
-            if not (0 <= kind < len(NAMES) and 0 <= severity <= SEVERITIES):
-                raise InputError(f"parameters: need kind 0 … {len(NAMES) - 1} and severity 0 … {SEVERITIES}, got "
-                                 f"{kind} and {severity}")
-            if severity:
-                g = stream("corruption", self.seed, x.ids[i], NAMES[kind], severity)
-                unit = (images[i] - least) / (greatest - least)
-                corrupted[i] = least + (greatest - least) * corrupt(unit, NAMES[kind], severity, g)
-        return x.changed(inputs=corrupted, truth=x.truth)
+        return super().apply(x, p)
 
-    def kind_of(self, p: Tensor) -> Tensor:
-        return torch.tensor([self.kinds.index(NAMES[kind]) for kind in p[:, 0].round().long().tolist()])
-
-    def sample(self, x: Examples, generators: Sequence[torch.Generator], size: PerExample | None = None) -> Tensor:
-        """A kind and a severity, each equally likely; with a size, of that severity."""
-        kinds = [int(torch.randint(len(self.kinds), (), generator=g)) for g in generators]
-        return torch.cat([self._drawn(kind, g, None if size is None else float(size[i]))
-                          for i, (kind, g) in enumerate(zip(kinds, generators, strict=True))])
-
-    def sample_of(self, kind: int, x: Examples, generators: Sequence[torch.Generator],
-                  size: PerExample | None = None) -> Tensor:
-        return torch.cat([self._drawn(kind, g, None if size is None else float(size[i]))
-                          for i, g in enumerate(generators)])
-
-    def _drawn(self, kind: int, g: torch.Generator, size: float | None) -> Tensor:
-        drawn = self.severities[int(torch.randint(len(self.severities), (), generator=g))]
-        severity = float(drawn) if size is None else float(round(size))
-        return torch.tensor([[float(NAMES.index(self.kinds[kind])), severity]], dtype=torch.float64)
-
-    def size(self, x: Examples, p: Tensor) -> PerExample:
-        return p[:, 1].double()
-
-    def count(self, x: Examples) -> int:
-        return len(self.kinds) * len(self.severities)
-
-    def members(self, x: Examples) -> Iterator[Tensor]:
-        """Every kind at every severity, (batch, 2) each."""
-        for kind in self.kinds:
-            for severity in self.severities:
-                yield torch.tensor([[float(NAMES.index(kind)), float(severity)]], dtype=torch.float64).expand(len(x), -1)
-
-    def resized(self, radius: float) -> Corruptions:
-        return replace(self, severities=(round(radius),))
+    def one(self, x: Examples, i: int, kind: str, severity: int, generator: torch.Generator) -> Tensor:
+        least, greatest = x.box or (0.0, 1.0)
+        unit = (x.inputs[i] - least) / (greatest - least)
+        return least + (greatest - least) * corrupt(unit, kind, severity, generator)
 
 
 def corrupt(image: Tensor, name: str, severity: int, generator: torch.Generator) -> Tensor:
     """One image (channels, height, width) in [0, 1], corrupted; severity 1 to 5.
 
-    >>> corrupt(torch.tensor([[[0.0, 1.0]]]), "contrast", 2, stream(0)).tolist()
+    >>> corrupt(torch.tensor([[[0.0, 1.0]]]), "contrast", 2, torch.Generator()).tolist()
     [[[0.25, 0.75]]]
     """
     kind = CORRUPTIONS[NAMES.index(name)]

@@ -20,9 +20,8 @@ class Examples:
 
     The truth is what the output should be (an image), or the number of the right class (batch,). It is None where nobody
     knows it (measured, natively undersampled data). `box` is the least and greatest value an input can have, where there
-    is such a range: grey levels have one, Fourier coefficients have none. `decibels` says that the inputs are sounds, whose
-    changes are told apart by their ratio and not by their difference: a thousandth and a millionth are as far apart as a
-    whole and a thousandth.
+    is such a range: grey levels have one, Fourier coefficients have none. `rate` is that of sounds, samples a second, and 0
+    for other inputs.
     """
 
     ids: tuple[str, ...]
@@ -30,7 +29,13 @@ class Examples:
     truth: Tensor | None = None
     operator: LinearOperator | None = None
     box: tuple[float, float] | None = None
-    decibels: bool = False
+    rate: int = 0
+
+    @property
+    def decibels(self) -> bool:
+        """Whether changes are told apart by their ratio and not by their difference, as sounds are: a thousandth and a
+        millionth are as far apart as a whole and a thousandth."""
+        return self.rate > 0
 
     @property
     def labelled(self) -> bool:

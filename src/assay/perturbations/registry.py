@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from assay.arrays import InputError
+from assay.perturbations import acoustics
 from assay.perturbations.balls import Ball, InputBall, Through
 from assay.perturbations.codes import CodeRewrites, load_codes
 from assay.perturbations.corruptions import NAMES, Corruptions, suits
@@ -30,6 +31,11 @@ def _inputs(spec: Mapping[str, Any], level: float, x: Examples) -> PerturbationS
 def _added_sound(spec: Mapping[str, Any], level: float, x: Examples) -> PerturbationSet:
     """Sounds of at most `level` decibels beside the waveform, in the norm `norm` ("linf": of the loudest points)."""
     return AddedSound.at(level, x, norm=spec.get("norm", "linf"))
+
+
+def _acoustics(spec: Mapping[str, Any], level: float, x: Examples) -> PerturbationSet:
+    """Every kind of `names` (all if there are none), at the severity that the level is."""
+    return acoustics.Acoustics(kinds=tuple(spec.get("names", acoustics.NAMES)), severities=(round(level),))
 
 
 def _affine(spec: Mapping[str, Any], level: float, x: Examples) -> PerturbationSet:
@@ -101,6 +107,7 @@ NESTED = (Affine, InputBall, Through, Written)     # sets whose smaller members 
 OF_IMAGES = frozenset({"added-detail", "affine", "corruption", "occlusion", "patch"})
 NEED_TRUTH = frozenset({"through", "details"})      # changes of the true image
 SETS: dict[str, Builder] = {
+    "acoustics": _acoustics,
     "added-detail": _added, "added-sound": _added_sound, "affine": _affine, "codes": _codes, "corruption": _corruption,
     "details": _details, "inputs": _inputs, "mistyped": _mistyped, "occlusion": _occlusion,
     "substitutions": _substitutions, "through": _through}

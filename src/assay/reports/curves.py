@@ -12,6 +12,7 @@ from assay.reports.wording import amount
 from assay.verdicts import apart
 
 STEPS = 12              # of a curve of sizes
+ROOM = 3.0              # dB shown beyond the softest and the loudest
 Value = Callable[[Finding], float | None]
 
 
@@ -41,11 +42,13 @@ def _flip_charts(check: Mapping[str, Any], findings: Sequence[Finding], system: 
     sizes = [f.worst for f in rows if f.worst is not None]
     if not sizes:
         return []
-    step = max(sizes) * 1.25 / STEPS
+    loud = str(check.get("unit", "")) == "dB"
+    start = min(sizes) - ROOM if loud else 0.0
+    step = ((max(sizes) + ROOM - start) if loud else max(sizes) * 1.25) / STEPS
     found, random, own = _words(check)
     lines = [(f"{system}: {found}", "worst", system, "worst"), (f"{system}: {random}, median", "average", system, "average")]
     lines += [(f"{established}: {own}", "own", established, "worst")] if established else []
-    series = tuple(Series(name=name, style=style, points=_flipped([f for f in rows if f.system == who], field, step))
+    series = tuple(Series(name=name, style=style, points=_flipped([f for f in rows if f.system == who], field, start, step))
                    for name, style, who, field in lines)
     unit = str(check.get("unit", ""))
     label = "Right decisions flipped"
@@ -54,9 +57,9 @@ def _flip_charts(check: Mapping[str, Any], findings: Sequence[Finding], system: 
                   x_text=lambda x: amount(x, unit), y_text=lambda y: amount(y, "share", digits=3))]
 
 
-def _flipped(rows: Sequence[Finding], field: str, step: float) -> tuple[tuple[float, float], ...]:
+def _flipped(rows: Sequence[Finding], field: str, start: float, step: float) -> tuple[tuple[float, float], ...]:
     values = [getattr(f, field) for f in rows]
-    return tuple((i * step, sum(v is not None and v <= i * step for v in values) / len(rows))
+    return tuple((start + i * step, sum(v is not None and v <= start + i * step for v in values) / len(rows))
                  for i in range(STEPS + 1)) if rows else ()
 
 

@@ -81,6 +81,10 @@ def statement(label: Mapping[str, Any]) -> str:
     return " ".join(parts)
 
 
+MADE = {"text-classification": "The records were made up.", "code-classification": "The records were made up.",
+        "sound-classification": "The sounds were synthesised."}          # told of data that no one measured
+
+
 def _change(label: Mapping[str, Any]) -> str:
     change = label["perturbation"]
     if change is None:
@@ -88,8 +92,7 @@ def _change(label: Mapping[str, Any]) -> str:
     text = change["plain"][:1].upper() + change["plain"][1:]
     if change["relative_to_noise"] is not None:
         text += f", {significant(change['relative_to_noise'])} times its noise"
-    written = label["subject"]["task"] in ("text-classification", "code-classification")
-    made = "The records were made up." if written else "Measurements were simulated."
+    made = MADE.get(str(label["subject"]["task"]), "Measurements were simulated.")
     simulated = f" {made}" if label["scope"]["dataset"]["simulated"] else ""
     return f"{text}.{simulated}"
 

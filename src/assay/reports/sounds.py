@@ -72,7 +72,7 @@ def wav_uri(samples: NDArray[np.float64], rate: int) -> str:
 def drawing(samples: NDArray[np.float64], rate: int, loudest: float, tall: float) -> str:
     """Waveform above spectrogram as a PNG data URI, dark on white: the power drawn black, the value drawn at the edge."""
     spectrum = _rows(_spectrum(samples, rate))
-    decibels = 10 * np.log10(np.maximum(spectrum, 1e-30) / max(loudest, 1e-30))
+    decibels = 10 * np.log10(np.maximum(spectrum, 1e-30) / max(loudest, 1e-12))
     light = np.clip((decibels - DARKEST) / (FAINTEST - DARKEST), 0, 1)
     picture = np.concatenate((_waveform(samples / tall), np.ones((2, COLUMNS)), light[::-1]))
     return data_uri(picture, low=0.0, high=1.0, side=COLUMNS)

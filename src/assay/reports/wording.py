@@ -28,6 +28,8 @@ METRICS = {
     "inconsistent-decisions": ("Equivalent records decided differently", "share of the records"),
     "probability-shift": ("Change of the probabilities", "share"),
     "heard-as": ("Heard as the word that was hidden", "share of the sounds"),
+    "heard-in-rooms": ("Heard as the hidden word in rooms held out", "share of the rooms"),
+    "heard-distance": ("Softest sound that hides the word", "dB"),
     "confidence": ("Confidence in the decision", "share"),
     "score": ("Score of class 1", "log odds"),
     "decision": ("Number of the class decided for", ""),

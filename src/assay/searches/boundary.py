@@ -37,13 +37,13 @@ class Radius:
 
 
 def radius_along(scores: Scores, x: Batch, decision: Tensor, direction: Batch, *, first: PerExample, box: Box | None = None,
-                 doublings: int = 12, halvings: int = 8) -> Radius:
+                 doublings: int = 12, halvings: int = 8, towards: bool = False) -> Radius:
     """The least t > 0 seen at which x + t·direction, cut to the box if there is one, is not decided as `decision`.
 
     The first flip on the ladder `first`·2^k, k < doublings, is bisected between the rung below and itself: t is right to
     2^−halvings of the rungs' distance, and a flip between two rungs that agree is not seen. A flip is a score strictly
-    above that of `decision` (batch,); t is 0 where x itself flips. `direction` (batch, …) need not have length 1. Raises
-    `InputError` unless every `first` (batch,) is positive and finite.
+    above that of `decision` (batch,), or with `towards` that score strictly above all others; t is 0 where x itself flips.
+    `direction` (batch, …) need not have length 1. Raises `InputError` unless every `first` (batch,) is positive and finite.
 
     >>> found = radius_along(lambda x: torch.cat((0 * x, x - 3), 1), torch.zeros(1, 1), torch.tensor([0]), torch.ones(1, 1),
     ...                      first=torch.ones(1), halvings=20)
@@ -57,7 +57,7 @@ def radius_along(scores: Scores, x: Batch, decision: Tensor, direction: Batch, *
 
     def flips(index: Tensor, t: Tensor) -> Tensor:
         forward[index] += 1
-        return _flips(scores, x[index] + _times(direction[index], t), decision[index], box)
+        return _flips(scores, x[index] + _times(direction[index], t), decision[index], box, towards)
 
     low = torch.zeros_like(first)
     high = torch.where(flips(every, low), 0.0, torch.inf).double()
@@ -200,11 +200,12 @@ def _check(x: Tensor, m: int, generators: Sequence[torch.Generator]) -> None:
         raise InputError(f"one generator for each of the {len(x)} examples, got {len(generators)}")
 
 
-def _flips(scores: Scores, inputs: Tensor, decision: Tensor, box: Box | None) -> Tensor:
+def _flips(scores: Scores, inputs: Tensor, decision: Tensor, box: Box | None, towards: bool = False) -> Tensor:
     with torch.no_grad():
         logits = scores(inputs if box is None else inputs.clamp(*box))
-    others = logits.scatter(1, decision[:, None], -torch.inf)
-    return others.amax(1) > logits.gather(1, decision[:, None])[:, 0]
+    others = logits.scatter(1, decision[:, None], -torch.inf).amax(1)
+    own = logits.gather(1, decision[:, None])[:, 0]
+    return own > others if towards else others > own
 
 
 def _times(direction: Tensor, t: Tensor) -> Tensor:

@@ -163,7 +163,7 @@ class _Moves:
         signs = _signs(chance[:, 5:])[:, :, None, None].to(p.dtype)
         if self.within.ball.norm == "linf":
             side = max(1, min(side, height, width))
-            across = max(1, round(covered)) if height == 1 else side            # of a signal, an interval
+            across = max(1, round(covered)) if self.x.inputs.ndim == 2 else side            # of a signal, an interval
             changed = p.clone()
             changed[self._window(chance[:, 0:2], side, across)] = (self.radius * signs).expand(-1, -1, side, across)
         else:

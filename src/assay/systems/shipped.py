@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from assay.systems.code_classifiers import build_code_logistic, build_code_network
+from assay.systems.ctc import build_spelled
 from assay.systems.established_classifiers import build_hog_svm, build_multinomial
 from assay.systems.literature import deep_cascade, lenet, lisa_cnn, mlp, res8
 from assay.systems.literature.automap import Automap
@@ -82,6 +83,8 @@ NETWORKS: dict[str, Network] = {
                                kind="classical", description="Logistic regression on the codes, synthetic claims"),
     "commands-res8": Network(build=res8.build, weights="commands_res8.safetensors", task="sound", rate=16_000,
                              description="res8 (Tang and Lin 2018) with 24 maps, trained on synthetic spoken commands"),
+    "commands-ctc": Network(build=build_spelled, weights="commands_ctc.safetensors", task="sound", rate=16_000,
+                            description="Network that spells (CTC), trained on synthetic spoken commands, ten words"),
     "commands-cepstra": Network(build=build_cepstra_regression, weights="commands_cepstra.safetensors", task="sound",
                                 kind="classical", rate=16_000,
                                 description="Logistic regression on mel cepstra, synthetic spoken commands"),

@@ -88,7 +88,8 @@ def warped(sounds: Float[Tensor, "batch frames features"],
     >>> warped(a, b).tolist()
     [[0.0, 0.5]]
     """
-    costs = torch.cdist(sounds[:, None], templates[None])           # (batch, templates, n, m)
+    exact = "donot_use_mm_for_euclid_dist"          # products of matrices would leave a template a distance to itself
+    costs = torch.cdist(sounds[:, None], templates[None], compute_mode=exact)       # (batch, templates, n, m)
     n, m = costs.shape[2:]
     far = torch.full((*costs.shape[:2], 1), torch.inf, dtype=costs.dtype)
     previous = older = torch.full((*costs.shape[:2], n), torch.inf, dtype=costs.dtype)

@@ -27,7 +27,7 @@ AHEAD = (0.0, 0.003, 0.01, 0.03, 0.1)        # how far past the linearised bound
 def smallest_change(scores: Scores, x: Tensor, decision: Tensor, *, norm: str = "l2", box: Box | None = None,
                     generators: Sequence[torch.Generator], classes: int | None = None, refine_steps: int = 40,
                     check_steps: int = 20, restarts: int = 1, draws: int = 8, polish_rounds: int = 5,
-                    other_rivals: int = 3, fresh_steps: int = 40) -> Smallest:
+                    other_rivals: int = 3, fresh_steps: int = 40, towards: bool = False) -> Smallest:
     """argmin ‖p‖ over x + p in the box with max_{k ≠ decision} s_k > s_decision, as small as several searches find it.
 
     1. SuperDeepFool, each step within the box. 2. What has not crossed is pushed across; all are brought back to the edge
@@ -39,7 +39,8 @@ def smallest_change(scores: Scores, x: Tensor, decision: Tensor, *, norm: str = 
 
     x (batch, …); decision (batch,) the class to leave; `norm` "l2" or "linf"; `box` (least, greatest) value of an entry;
     `generators` one per example; `classes` the classes of greatest score whose gradients are taken (the
-    decision among them; 10, or all of fewer). Examples away from `decision` have size 0. Where nothing is
+    decision among them; 10, or all of fewer); `towards`: the decision is a class to reach (a targeted change), not to
+    leave, and the condition s_decision > max_{k ≠ decision} s_k. Examples away from `decision` have size 0. Where nothing is
     found the size is infinite (censored), and `stop` says why: never "robust". A size found is an upper bound on the
     smallest. Raises `InputError` for bad arguments. Sources: those of the searches; the order: AttackBench (Cinà et al.,
     arXiv 2404.19460) finds no single best one.
@@ -55,7 +56,7 @@ def smallest_change(scores: Scores, x: Tensor, decision: Tensor, *, norm: str = 
         raise InputError("refine_steps, check_steps, restarts, polish_rounds, other_rivals, fresh_steps must be ≥ 0, "
                          "draws ≥ 1")
     state = Nearest(scores, x, decision, kind=norm, box=box, classes=TOP_CLASSES if classes is None else classes,
-                    stage="superdeepfool")
+                    stage="superdeepfool", towards=towards)
     index = state.open()
     if len(index):
         _begin(state, index, generators, draws)

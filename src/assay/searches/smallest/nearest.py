@@ -25,15 +25,17 @@ class Nearest:
 
     A flip is a margin max_{k ≠ decision} s_k − s_decision above 0, so that relabelled classes change nothing, by more
     than `ROUNDING` of the greatest |s_k − s_decision| at x: less may be rounding, and would be no flip in double
-    precision. The margins that searches are given are less by that. Searches work on an `index` of examples, so finished
-    ones leave the batch. `margin` (batch,) is that of the unchanged input, `stage` the name of the search at work.
+    precision. The margins that searches are given are less by that. With `towards` the `decision` is the class to be
+    reached instead of left, and the margin has the other sign: s_decision − max_{k ≠ decision} s_k.
+    Searches work on an `index` of examples, so finished ones leave the batch. `margin` (batch,) is that of the unchanged
+    input, `stage` the name of the search at work.
     """
 
     def __init__(self, scores: Scores, x: Tensor, decision: Tensor, *, kind: str, box: Box | None = None,
-                 classes: int | None = None, stage: str = "") -> None:
+                 classes: int | None = None, stage: str = "", towards: bool = False) -> None:
         _check(x, decision, kind, box)
         self.scores, self.x, self.decision = scores, x.detach(), decision.detach().long()
-        self.kind, self.box, self.stage = kind, box, stage
+        self.kind, self.box, self.stage, self.sign = kind, box, stage, -1.0 if towards else 1.0
         n = len(x)
         self.low: Tensor | None = None if box is None else box[0] - self.x
         self.high: Tensor | None = None if box is None else box[1] - self.x
@@ -53,7 +55,7 @@ class Nearest:
             classes = None if logits.shape[1] <= ALL_CLASSES else TOP_CLASSES
         elif classes < 2:
             raise InputError(f"classes must be at least 2 (the decision and one rival), got {classes}")
-        self.rivals = top_rivals(logits, self.decision, classes)
+        self.rivals = self.decision[:, None] if towards else top_rivals(logits, self.decision, classes)
         every = torch.arange(n, device=x.device)
         self.slack = torch.zeros_like(self.size)
         self.margin = self.see(every, self.perturbation, logits)
@@ -99,7 +101,13 @@ class Nearest:
             return self.see(index, p, self.scores(self.inputs(index, p)))
 
     def differences(self, index: Tensor, p: Tensor, rivals: Tensor) -> tuple[Tensor, Tensor]:
-        """s_k − s_decision (n, k), less what may be rounding, and its gradient (n, k, …) for the rivals (n, k)."""
+        """s_k − s_decision (n, k), less what may be rounding, and its gradient (n, k, …) for the rivals (n, k).
+
+        Towards a class the only rival is that class, and what it is behind is the greatest of the others at that point.
+        """
+        if self.sign < 0:
+            margin, gradient = self.nearest_rival(index, p)
+            return margin[:, None].to(gradient.dtype), gradient[:, None]
         base = self.decision[index]
         logits, gradient = class_gradients(self.scores, self.inputs(index, p), base, rivals)
         self.see(index, p, logits)
@@ -126,7 +134,7 @@ class Nearest:
         with torch.enable_grad():
             leaf = self.inputs(index, p).clone().requires_grad_(True)
             logits = self.scores(leaf)
-            value = loss(logits, self.decision[index], self.unit[index])
+            value = self.sign * loss(logits, self.decision[index], self.unit[index])
             gradient = torch.zeros_like(leaf)
             if value.requires_grad:
                 (gradient,) = torch.autograd.grad(value.sum(), leaf)
@@ -144,7 +152,7 @@ class Nearest:
         self.forward[index] += 1
         finite = torch.isfinite(logits).all(1)
         self.broken[index] |= ~finite
-        margin = _margin(logits, self.decision[index])
+        margin = self.sign * _margin(logits, self.decision[index])
         margin = torch.where(finite, margin, -torch.inf).double() - self.slack[index]
         size = norm(p.double(), self.kind)
         better = (margin > 0) & (size < self.size[index])
@@ -152,7 +160,7 @@ class Nearest:
             where = index[better]
             self.perturbation[where] = p[better].detach()
             self.size[where] = size[better]
-            self.new[where] = logits[better].scatter(1, self.decision[where][:, None], -torch.inf).argmax(1)
+            self.new[where] = logits[better].argmax(1)
             for i in where.tolist():
                 self.winner[i] = self.stage
         return margin
