@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from assay.arrays import InputError
-from assay.audits import classification, codes, reconstruction, sound, text
+from assay.audits import classification, codes, reconstruction, sound, text, verification
 from assay.audits.recipe import Recipe, loaded
 from assay.audits.session import Session
 from assay.datasets.bundled import SETS
@@ -19,7 +19,7 @@ from assay.systems import catalogue
 from assay.systems.fitting import METHODS
 
 TASKS = {"reconstruction": reconstruction, "classification": classification, "text": text,
-         "codes": codes, "sound": sound}
+         "codes": codes, "sound": sound, "verification": verification}
 TABLES = (".csv", ".tsv")        # data that are texts
 
 
@@ -86,5 +86,5 @@ def _task_of_data(words: Recipe, data: Dataset | None) -> str:
         codes_too = words.task == "codes" or catalogue.tasks_of(words.systems[0]) == ("codes",)
         return "codes" if codes_too else "text"
     if holds_sounds(Path(words.data)):
-        return "sound"
+        return "verification" if "verification" in (words.task, *catalogue.tasks_of(words.systems[0])) else "sound"
     return "classification" if words.labels or words.classes or words.fit else ""
