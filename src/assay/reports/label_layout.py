@@ -12,7 +12,7 @@ from typing import Any
 import segno
 
 from assay.reports.label_statements import bar_lines, interval_of, rows, scale_of
-from assay.reports.sheet import Box, Cells, Page, Point, Shape, Sheet, drawable, ellipsed, wrapped
+from assay.reports.sheet import Box, Cells, Page, Point, Shape, Sheet, drawable, ellipsed, length, wrapped
 from assay.reports.wording import amount
 
 WIDTH, EDGE, INSIDE = 800.0, 32.0, 736.0
@@ -73,8 +73,11 @@ def _bars(sheet: Sheet, label: Mapping[str, Any]) -> None:
     if results is None:
         return
     metric = results["metric"]
-    sheet.words(f"{metric['name']} ({metric['better']} is better)", EDGE, sheet.y + 32, 22, bold=True)
-    sheet.words("mean and 95 % interval", 768, sheet.y + 32, 18, anchor="end", colour=SOFT)
+    title, note = f"{metric['name']} ({metric['better']} is better)", "mean and 95 % interval"
+    sheet.words(title, EDGE, sheet.y + 32, 22, bold=True)
+    if EDGE + length(title, 22, True) + length(note, 18, False) > EDGE + INSIDE - 12:
+        sheet.y += 24                                       # the note on a line of its own
+    sheet.words(note, 768, sheet.y + 32, 18, anchor="end", colour=SOFT)
     sheet.y += 44
     low, high = metric["range"]
     for line in bar_lines(results):

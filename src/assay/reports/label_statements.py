@@ -90,7 +90,7 @@ def _change(label: Mapping[str, Any]) -> str:
     change = label["perturbation"]
     if change is None:
         return ""
-    text = change["plain"][:1].upper() + change["plain"][1:]
+    text = change["plain"][:1].upper() + change["plain"][1:].rstrip(",")
     if change["relative_to_noise"] is not None:
         text += f", {significant(change['relative_to_noise'])} times its noise"
     made = MADE.get(str(label["subject"]["task"]), "Measurements were simulated.")
@@ -166,7 +166,8 @@ def _checks(label: Mapping[str, Any]) -> str:
     for check in label["evidence"]["checks"]:
         own = [f"{check['harmed']} of {check['n']}"] if check["outcome"] == "unstable" else []
         other = check["established"]
-        theirs = [f"established method {other['harmed']} of {other['n']}"] if other and other["harmed"] else []
+        theirs = [f"established method {other['harmed']} of {other['n']}"] if other and other["n"] and (
+            other["harmed"] or own) else []
         count = f" ({', '.join(own + theirs)})" if own or theirs else ""
         groups.setdefault(check["outcome"], []).append(check["title"] + count)
     text = "; ".join(f"{words[kind]}: {', '.join(groups[kind])}" for kind in words if kind in groups)
