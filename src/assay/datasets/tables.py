@@ -54,8 +54,8 @@ def load_rows(path: str | Path, *, fields: str | Path | Fields, label_key: str |
     table, columns = rows_of(path, "rows")
     label_column = column_of(columns, label_key, LABEL_COLUMNS, "label_key (--labels)", path)
     if label_column in declared.names:
-        raise InputError(f"{declared.name}: field {label_column!r} is the column of the classes, which no system sees; leave "
-                         "it out, or name another column with label_key (--labels)")
+        raise InputError(f"{declared.name}: field {label_column!r} is the column of the classes, which no system sees; "
+                         "leave it out, or name another column with label_key (--labels)")
     if missing := [name for name in declared.names if name not in columns]:
         raise InputError(f"{shown(path)}: no column {missing[0]!r}, which {declared.name} declares; it has "
                          f"{', '.join(columns)}")
@@ -112,8 +112,8 @@ def _checked(fields: Fields, row: Sequence[float], place: str) -> Row:
         raise InputError(f"{place}: {len(row)} values, and {len(fields.fields)} fields are declared; give one for each")
     for each, value in zip(fields.fields, row, strict=True):
         if not each.permits(value):                 # a NaN is in no range
-            raise InputError(f"{place}, field {each.name!r}: {value!r} is no {each.kind} from {each.low:g} to {each.high:g}; "
-                             "mend the value, or the range")
+            raise InputError(f"{place}, field {each.name!r}: {value!r} is no {each.kind} from {each.low:g} to {each.high:g}"
+                             "; mend the value, or the range")
     if broken := fields.broken(row):
         raise InputError(f"{place}: the row breaks a tie, {broken}; mend the row, or leave out the tie")
     return tuple(map(float, row))

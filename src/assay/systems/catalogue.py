@@ -47,7 +47,7 @@ def tasks_of(spec: str) -> tuple[str, ...]:
     if spec in CLASSICAL:
         return ("reconstruction",)
     if spec.startswith("sklearn:"):
-        return ("classification", "text", "codes")          # an estimator says what it takes by taking it
+        return ("classification", "text", "codes", "table")    # an estimator says what it takes by taking it
     return ("classification",) if adapters.known(spec) else ()
 
 

@@ -1,4 +1,4 @@
-"""Systems that decide on rows of a table: any function from a list of dictionaries to scores, and indicators for networks."""
+"""Systems that decide on rows of a table: any function from a list of dictionaries to scores; indicators for networks."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ class RowSystem:
 
     def __call__(self, inputs: Tensor) -> Tensor:
         if inputs.ndim != 2 or inputs.shape[1] != len(self.fields.fields):
-            raise InputError(f"system {self.name!r} decides on rows of {len(self.fields.fields)} fields, and the inputs have "
-                             f"shape {tuple(inputs.shape)}")
+            raise InputError(f"system {self.name!r} decides on rows of {len(self.fields.fields)} fields, and the inputs "
+                             f"have shape {tuple(inputs.shape)}")
         rows = [self._told(row) for row in inputs.tolist()]
         answers = self.function(rows)
         try:
@@ -65,10 +65,13 @@ class RowSystem:
 
 
 class OneHot(nn.Module):
-    """(batch, fields) → (batch, columns): a category of m values as m indicators, numbers scaled to [0, 1], flags as they are.
+    """(batch, fields) → (batch, columns): a category of m values as m indicators, numbers scaled to [0, 1], flags as 0, 1.
 
     Given in `dtype`, that of the network behind it.
     """
+
+    low: Tensor
+    span: Tensor
 
     def __init__(self, fields: Fields, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
