@@ -22,7 +22,7 @@ import io
 import random
 import tomllib
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -232,12 +232,12 @@ def points() -> RowSystem:
     return RowSystem(lambda rows: [[0.0, score(row)] for row in rows], fields=FIELDS, name="points")
 
 
-def main() -> None:
+def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="the zip file of the data set")
     parser.add_argument("--out", type=Path, default=Path("runs/readmission"))
     parser.add_argument("--seed", type=int, default=0)
-    said = parser.parse_args()
+    said = parser.parse_args(words)
     rows = encounters(said.data)
     random.Random(said.seed).shuffle(rows)
     held, train = rows[: len(rows) // 5], rows[len(rows) // 5:]
