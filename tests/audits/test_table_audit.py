@@ -115,6 +115,7 @@ def test_what_is_not_declared_is_not_applicable_with_its_reason(tmp_path):
     assert reasons == {"irrelevant-fields": "fields declares no field with irrelevant = true",
                        "changeable-fields": "fields declares no field with may_change = true",
                        "changeable-wrong": "fields declares no field with may_change = true",
+                       "changeable-numbers": "needs gradients, and the system gives scores only",
                        "monotone-up": 'fields declares no field with monotone = "up"',
                        "monotone-down": 'fields declares no field with monotone = "down"'}
 

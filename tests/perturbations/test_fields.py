@@ -407,3 +407,13 @@ def test_rows_are_told_line_by_line():
                                        "dose": {"kind": "number", "range": [0, 9]}}})
     within = FieldChanges(fields=declared, which="irrelevant", most=1)
     assert decode(within.texts(rows((1.0, 7.1))).numpy()) == ("sex: m\ndose: 7.1",)
+
+
+def test_the_declaration_of_the_documents_is_one():
+    import tomllib
+    from pathlib import Path
+
+    text = (Path(__file__).parents[2] / "docs" / "how-to.md").read_text()
+    block = text.split("```toml\n# fields.toml\n")[1].split("```")[0]
+    declared = fields_from(tomllib.loads(block))
+    assert declared.names == ("gender", "age", "systolic", "diastolic", "insured") and len(declared.ties) == 1

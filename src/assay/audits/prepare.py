@@ -14,6 +14,7 @@ from assay.audits.session import Session
 from assay.datasets.bundled import SETS
 from assay.datasets.formats_wav import holds_sounds
 from assay.datasets.measured import Dataset
+from assay.perturbations.registry import OF_FIELDS
 from assay.profiles import load as profiles
 from assay.systems import catalogue
 from assay.systems.fitting import METHODS
@@ -53,7 +54,7 @@ def _with_fields(profile: dict[str, Any], fields: Any) -> dict[str, Any]:
     """The profile with the declaration that the data were read by, in the words of each set that changes fields."""
     def filled(check: Mapping[str, Any]) -> Mapping[str, Any]:
         words = check.get("perturbation", {})
-        own = words.get("kind") == "fields" and "fields" not in words
+        own = words.get("kind") in OF_FIELDS and "fields" not in words
         return {**check, "perturbation": {**words, "fields": fields}} if own else check
 
     return profile if fields is None else {**profile, "checks": [filled(check) for check in profile["checks"]]}

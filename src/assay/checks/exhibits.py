@@ -9,6 +9,7 @@ from torch import Tensor
 
 from assay.checks.check import Bench, key
 from assay.perturbations.details import Details
+from assay.perturbations.field_ball import FieldBall
 from assay.perturbations.field_changes import FieldChanges
 from assay.perturbations.protocol import Examples, PerturbationSet
 
@@ -22,7 +23,7 @@ def pictures_of(system: str, within: PerturbationSet, x: Examples, changed: Exam
     A row is shown as the text of its fields. A drawn detail also leaves the mask of its pixels, so that the report can
     frame it.
     """
-    if isinstance(within, FieldChanges):
+    if isinstance(within, (FieldBall, FieldChanges)):
         return {"original": within.texts(x), "changed": within.texts(changed)}
     if x.labelled:
         return {"original": x.inputs, "changed": changed.inputs}

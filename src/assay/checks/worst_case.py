@@ -19,6 +19,7 @@ from assay.metrics.classification import wrong
 from assay.metrics.protocol import Metric, Response
 from assay.metrics.stability import GAIN
 from assay.perturbations import registry
+from assay.perturbations.field_ball import FieldBall
 from assay.perturbations.protocol import ChoiceSet, Examples, PerturbationSet, stream
 from assay.perturbations.union import OfKinds
 from assay.records import Access, Finding, Flag, Stop
@@ -302,8 +303,8 @@ def _adopt_controls(check: Check, target: Metered, bench: Bench, x: Examples, ru
 
 
 def _gain(within: PerturbationSet, response: Response) -> Tensor:
-    """The gain (batch,); NaN for choices at places, whose fields or phrases have no common unit."""
-    if isinstance(within, ChoiceSet):
+    """The gain (batch,); NaN where phrases or fields change, which have no common unit."""
+    if isinstance(within, (ChoiceSet, FieldBall)):
         return torch.full((len(response.original),), float("nan"))
     return GAIN.compute(response)
 

@@ -81,7 +81,7 @@ class FieldChanges:
 
     def choices(self, x: Examples) -> Tensor:
         """How many alternatives each place has, (batch, places)."""
-        each = [[len(place.moves) for place in self.places(row)] or [0] for row in self._rows(x)]
+        each = [[len(place.moves) for place in self.places(row)] or [0] for row in rows_of(self.fields, x)]
         return torch.tensor(each)
 
     def zero(self, x: Examples) -> Tensor:
@@ -104,7 +104,7 @@ class FieldChanges:
         holds; the row itself where a hundred draws break one."""
         choices = self.choices(x)
         p = torch.zeros_like(choices)
-        for i, (row, generator) in enumerate(zip(self._rows(x), generators, strict=True)):
+        for i, (row, generator) in enumerate(zip(rows_of(self.fields, x), generators, strict=True)):
             wanted = self.most if size is None else round(float(size[i]))
             for _ in range(TRIES):
                 drawn = _drawn(choices[i], wanted, generator)
@@ -115,17 +115,10 @@ class FieldChanges:
 
     def texts(self, x: Examples) -> Tensor:
         """The rows as a person reads them, code points (batch, longest): a line for each field."""
-        return torch.from_numpy(encode([self.fields.text(row) for row in self._rows(x)]))
-
-    def _rows(self, x: Examples) -> list[Row]:
-        names = self.fields.names
-        if not x.inputs.is_floating_point() or x.inputs.ndim != 2 or x.inputs.shape[1] != len(names):
-            raise InputError(f"{self.fields.name} declares rows of {len(names)} fields, and the inputs are {x.inputs.dtype} "
-                             f"of shape {tuple(x.inputs.shape)}")
-        return [tuple(row) for row in x.inputs.tolist()]
+        return told(self.fields, x)
 
     def _pairs(self, x: Examples, p: Tensor) -> list[tuple[Row, list[int]]]:
-        return list(zip(self._rows(x), [[round(c) for c in chosen] for chosen in p.tolist()], strict=True))
+        return list(zip(rows_of(self.fields, x), [[round(c) for c in chosen] for chosen in p.tolist()], strict=True))
 
     def _changed(self, row: Row, chosen: Sequence[int]) -> tuple[Row, int]:
         """The row with these choices, and how many places they changed; the row itself where they break a tie."""
@@ -139,6 +132,19 @@ class FieldChanges:
                 for i, value in zip(place.fields, place.moves[-1 if choice < 0 else choice - 1], strict=True):
                     made[i] = value
         return (tuple(made), changes) if not changes or self.fields.holds(made) else (row, 0)
+
+
+def rows_of(fields: Fields, x: Examples) -> list[Row]:
+    """The rows that these inputs are; `InputError` where they are none of these fields."""
+    if not x.inputs.is_floating_point() or x.inputs.ndim != 2 or x.inputs.shape[1] != len(fields.names):
+        raise InputError(f"{fields.name} declares rows of {len(fields.names)} fields, and the inputs are {x.inputs.dtype} "
+                         f"of shape {tuple(x.inputs.shape)}")
+    return [tuple(row) for row in x.inputs.tolist()]
+
+
+def told(fields: Fields, x: Examples) -> Tensor:
+    """The rows as a person reads them, code points (batch, longest): a line for each field."""
+    return torch.from_numpy(encode([fields.text(row) for row in rows_of(fields, x)]))
 
 
 def _drawn(choices: Tensor, wanted: int, generator: torch.Generator) -> Tensor:

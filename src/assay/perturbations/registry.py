@@ -11,6 +11,7 @@ from assay.perturbations.balls import Ball, InputBall, Through
 from assay.perturbations.codes import CodeRewrites, load_codes
 from assay.perturbations.corruptions import NAMES, Corruptions, suits
 from assay.perturbations.details import Details
+from assay.perturbations.field_ball import FieldBall
 from assay.perturbations.field_changes import FieldChanges
 from assay.perturbations.fields import Fields, fields_from, load_fields
 from assay.perturbations.geometric import Affine
@@ -87,6 +88,11 @@ def _fields(spec: Mapping[str, Any], level: float, x: Examples) -> PerturbationS
     return FieldChanges(fields=fields_of(spec), most=round(level), **options)
 
 
+def _field_ball(spec: Mapping[str, Any], level: float, x: Examples) -> PerturbationSet:
+    """Numbers moved by at most the share `level` of the tolerances that `fields` declare."""
+    return FieldBall(fields=fields_of(spec), radius=level)
+
+
 def fields_of(spec: Mapping[str, Any]) -> Fields:
     """The declaration that the words name: the path of a TOML file, or its content as plain values."""
     said = spec.get("fields")
@@ -114,7 +120,7 @@ def _operator(x: Examples) -> Any:
 def table_of(spec: Mapping[str, Any]) -> tuple[str, str] | None:
     """Name and sha256 of the table that the words' set is made from, if it is made from one."""
     kind, name = spec.get("kind"), str(spec.get("table"))
-    if kind == "fields":
+    if kind in OF_FIELDS:
         declared = fields_of(spec)
         return declared.name, declared.digest
     if kind == "substitutions":
@@ -122,14 +128,16 @@ def table_of(spec: Mapping[str, Any]) -> tuple[str, str] | None:
     return (name, load_codes(name).digest) if kind == "codes" else None
 
 
-NESTED = (Affine, FieldChanges, InputBall, Through, Written)     # sets whose smaller members lie in the larger
+NESTED = (Affine, FieldBall, FieldChanges, InputBall, Through, Written)     # sets whose smaller members lie in the larger
 OF_IMAGES = frozenset({"added-detail", "affine", "corruption", "occlusion", "patch"})
-MAY_NOT_FIT = OF_IMAGES | {"fields"}                # see `unfit`
+OF_FIELDS = frozenset({"field-ball", "fields"})
+MAY_NOT_FIT = OF_IMAGES | OF_FIELDS                 # see `unfit`
 NEED_TRUTH = frozenset({"through", "details"})      # changes of the true image
 SETS: dict[str, Builder] = {
     "acoustics": _acoustics,
     "added-detail": _added, "added-sound": _added_sound, "affine": _affine, "codes": _codes, "corruption": _corruption,
-    "details": _details, "fields": _fields, "inputs": _inputs, "mistyped": _mistyped, "occlusion": _occlusion,
+    "details": _details, "field-ball": _field_ball,
+    "fields": _fields, "inputs": _inputs, "mistyped": _mistyped, "occlusion": _occlusion,
     "substitutions": _substitutions, "through": _through}
 
 
@@ -139,9 +147,12 @@ def unfit(spec: Mapping[str, Any], x: Examples) -> str:
     `least` in the words is the least number of pixels that the shorter side must have: one pixel means something else where
     eight make an image.
     """
-    if spec.get("kind") == "fields":
+    if spec.get("kind") in OF_FIELDS:
         within = build(spec, 1.0, x)
-        assert isinstance(within, FieldChanges)
+        assert isinstance(within, (FieldBall, FieldChanges))
+        if isinstance(within, FieldBall):
+            return "" if within.moving else (f"{within.fields.name} declares no number that moves freely within a tolerance "
+                                             "(may_change, within or by, no step, in no tie)")
         words = {"irrelevant": "irrelevant = true", "changeable": "may_change = true"}
         said = words.get(within.which, f'monotone = "{within.direction}"')
         return "" if within.moving else f"{within.fields.name} declares no field with {said}"
