@@ -73,9 +73,8 @@ class FieldBall:
     def sample(self, x: Examples, generators: Sequence[torch.Generator], size: PerExample | None = None) -> Tensor:
         """Every field moved by `size` (or the radius), up or down at random; down or up where there is more room there."""
         low, high = self._room(x)
-        wanted = torch.full((len(x), 1), self.radius) if size is None else size[:, None]
+        far = torch.full((len(x), 1), self.radius, dtype=low.dtype) if size is None else size[:, None].to(low)
         coins = torch.stack([torch.rand(x.inputs.shape[1], generator=g) for g in generators]) < 0.5
-        far = wanted.to(low)
         upward = torch.where(coins, (high >= far) | (high >= -low), (-low < far) & (high > -low))
         return torch.where(upward, torch.minimum(far, high), -torch.minimum(far, -low))
 
@@ -106,6 +105,6 @@ class FieldBall:
     def _room(self, x: Examples) -> tuple[Tensor, Tensor]:
         """The least and the greatest member of each field, (batch, fields) each."""
         (low, high), far = self._ends(x), self._tolerances(x)
-        reach = self.radius * (far > 0)
+        reach = self.radius * (far > 0).to(far)
         safe = torch.where(far > 0, far, torch.ones_like(far))
         return torch.maximum((low - x.inputs) / safe, -reach), torch.minimum((high - x.inputs) / safe, reach)
