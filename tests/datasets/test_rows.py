@@ -62,6 +62,8 @@ def test_the_digest_of_a_row_is_that_of_its_values_and_label(tmp_path):
     (GOOD.replace("7.1", "inf"), {}, "'inf' is not a finite number"),
     (GOOD.replace("7.1", "7,1"), {}, "another number of fields"),
     (GOOD.replace("7.1", "much"), {}, "'much' is not a number"),
+    (GOOD.replace("7.1", "1_0"), {}, "'1_0' is not a number"),
+    (GOOD.replace("dose", "age"), {}, "two columns are both named 'age'"),
     (GOOD.replace("7.1", "70"), {}, "70 is outside the range 0 to 10"),
     (GOOD.replace("61", "61.5"), {}, "line 2, field 'age': 61.5 is not whole"),
     (GOOD.replace("b,m", "b,male"), {}, "line 3, field 'sex': 'male' is not one of f, m"),

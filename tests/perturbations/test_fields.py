@@ -107,6 +107,13 @@ ERRORS = [
     ("[fields.a]\nkind = \"category\"\nvalues = [\"yes\", \"no\"]\nmay_change = true\nto = [\"yse\"]", "is 'yes' meant"),
     ("[fields.a]\nkind = \"flag\"\nmay_change = true\nto = [2]", "holds 2; a flag is 0 or 1"),
     ("[fields.a\nkind = 3", "not a TOML file"),
+    ("[fields.a]\nkind = \"number\"\nrange = [0, 1" + "0" * 400 + "]", "two finite numbers"),
+    ("[fields.a]\nkind = \"number\"\nrange = [0, 1" + "0" * 5000 + "]", "not a TOML file that can be read"),
+    ("a = " + "[" * 5000, "not a TOML file that can be read"),
+    (f"[fields.a]\n{AGE}\nmay_change = true\nwithin = 1" + "0" * 400, "give a number above 0"),
+    ("[fields.a]\nkind = \"number\"\nrange = [0, 1]\nstep = 1e-300", "step 1e-300 is too fine"),
+    ("[fields.\"a\\u0000b\"]\nkind = \"flag\"", "letters that can be printed"),
+    ("[fields.a]\nkind = \"category\"\nvalues = [\"x\", \"y\\nz\"]", "at least two words in quotation marks"),
 ]
 TWO = "[fields.a]\nkind = \"flag\"\n[fields.b]\nkind = \"flag\"\n"
 NUMBERS = ("[fields.a]\nkind = \"number\"\nrange = [0, 9]\n[fields.b]\nkind = \"number\"\nrange = [5, 9]\n"

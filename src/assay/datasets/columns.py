@@ -31,13 +31,16 @@ def rows_of(path: Path, what: str) -> tuple[list[tuple[int, dict[str, str]]], li
         rows = [(reader.line_num, row) for row in reader]
     except csv.Error as error:
         raise InputError(f"{shown(path)}, line {reader.line_num}: {error}; is every quotation mark closed?") from None
+    names = list(reader.fieldnames or ())
+    if twice := [name for name in names if name and names.count(name) > 1]:
+        raise InputError(f"{shown(path)}: two columns are both named {twice[0]!r}; rename one")
     if not rows:
         raise InputError(f"{shown(path)}: no rows; nothing can be audited")
     for line, row in rows:
         if None in row or None in row.values():
             raise InputError(f"{shown(path)}, line {line}: another number of fields than the first line; put texts that "
                              "hold the delimiter in quotation marks")
-    return rows, list(reader.fieldnames or ())
+    return rows, names
 
 
 def column_of(columns: Sequence[str], said: str | None, usual: Sequence[str], option: str, path: Path) -> str:

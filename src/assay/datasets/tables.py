@@ -84,7 +84,7 @@ def labelled_rows(rows: Sequence[Sequence[float]], labels: Sequence[int], *, fie
         raise InputError(f"{name}: all samples are of one class; a classifier is audited on at least two classes")
     if len(set(ids)) != len(ids):
         raise InputError(f"{name}: two samples are both named {next(i for i in ids if ids.count(i) > 1)!r}; rename one")
-    samples = {sample: digest_of({"row": fields.text(row), "label": label})
+    samples = {sample: digest_of({"row": _named(fields, row), "label": label})
                for sample, row, label in zip(ids, made, labels, strict=True)}
     said = fields.name if fields.name.lower().endswith(".toml") else dict(fields.declared)
     record = DataRecord(
@@ -104,6 +104,12 @@ def _row(fields: Fields, cells: Mapping[str, str], place: str) -> Row:
         except InputError as error:
             raise InputError(f"{place}, field {each.name!r}: {error}") from None
     return tuple(made)
+
+
+def _named(fields: Fields, row: Row) -> dict[str, float | str]:
+    """The row by names: numbers in full, categories by their words, whatever their order among the values."""
+    return {each.name: each.values[round(value)] if each.values else value
+            for each, value in zip(fields.fields, row, strict=True)}
 
 
 def _checked(fields: Fields, row: Sequence[float], place: str) -> Row:

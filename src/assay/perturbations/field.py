@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -63,7 +64,7 @@ class Field:
             return self.values[round(value)]
         if self.kind == "flag":
             return "yes" if value else "no"
-        return f"{value:.10g}"
+        return f"{value:.{DIGITS}g}"
 
     def read(self, text: str) -> float:
         """The number that stands for a cell of a table; `InputError` with the remedy where it cannot be one."""
@@ -80,7 +81,7 @@ class Field:
                 raise InputError(f"{said!r} is no flag; write 0 or 1, no or yes")
             return SAID[said.lower()]
         try:
-            value = float(said)
+            value = float(said.replace("_", "no digit"))        # Python would read 1_000, and no table writes so
         except ValueError:
             raise InputError(f"{said!r} is not a number; mend the cell, or declare the field a category") from None
         if not math.isfinite(value):
@@ -120,8 +121,8 @@ def value_of(made: Field, said: Any, place: str) -> float:
 
 
 def finite(value: object) -> bool:
-    """Whether it is a finite number, and no truth value."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    """Whether it is a finite number in double precision, and no truth value."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def nearest(word: str, known: Sequence[str] | Mapping[str, Any]) -> str:

@@ -6,7 +6,6 @@ A row is a vector of numbers, in the order of the declared fields: numbers as th
 
 from __future__ import annotations
 
-import math
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ OF_ALL = ("kind", "may_change", "to", "irrelevant", "monotone")
 OF_NUMBERS = (*OF_ALL, "range", "step", "within", "by")
 KEYS = {"number": OF_NUMBERS, "whole": OF_NUMBERS, "category": (*OF_ALL, "values"), "flag": OF_ALL}
 DIRECTIONS = ("up", "down")
+FINEST = 1e-11          # a step beside the range: values are told to twelve digits
 
 Row = tuple[float, ...]
 
@@ -68,9 +68,10 @@ def load_fields(path: str | Path) -> Fields:
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8 text at byte {error.start}; save the file as UTF-8") from None
     try:
-        return fields_from(tomllib.loads(content), name=str(path))
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{path}: not a TOML file ({error})") from None
+        declared = tomllib.loads(content)
+    except (ValueError, RecursionError) as error:       # broken, a number of thousands of digits, lists in lists in lists
+        raise InputError(f"{path}: not a TOML file that can be read ({error})") from None
+    return fields_from(declared, name=str(path))
 
 
 def fields_from(declared: Mapping[str, Any], *, name: str = "fields") -> Fields:
@@ -87,6 +88,8 @@ def fields_from(declared: Mapping[str, Any], *, name: str = "fields") -> Fields:
 
 
 def _field(name: str, table: Any, place: str) -> Field:
+    if not name.isprintable() or not name.strip():
+        raise InputError(f"{place}: a name needs letters that can be printed; rename the column")
     if not isinstance(table, Mapping):
         raise InputError(f"{place}: not a table; write [fields.{name}] and its keys below")
     kind = table.get("kind")
@@ -127,6 +130,8 @@ def _sensible(made: Field, place: str, table: Mapping[str, Any]) -> None:
     step = made.step or 0.0
     if step > made.high - made.low or (made.kind == "whole" and step != round(step)):
         raise InputError(f"{place}: step {step:g} does not fit a {made.kind} from {made.low:g} to {made.high:g}")
+    if step and step < FINEST * max(made.high - made.low, abs(made.low), abs(made.high)):
+        raise InputError(f"{place}: step {step:g} is too fine for the range {made.low:g} to {made.high:g}; leave it out")
 
 
 def _flag(table: Mapping[str, Any], key: str, place: str) -> bool:
@@ -140,7 +145,7 @@ def _amount(table: Mapping[str, Any], key: str, place: str) -> float | None:
     if key not in table:
         return None
     value = table[key]
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
+    if not finite(value) or value <= 0:
         raise InputError(f"{place}: {key} is {value!r}; give a number above 0")
     return float(value)
 
@@ -156,11 +161,15 @@ def _range(table: Mapping[str, Any], kind: str, place: str) -> tuple[float, floa
 
 def _values(table: Mapping[str, Any], place: str) -> tuple[str, ...]:
     said = table.get("values")
-    if not isinstance(said, list) or len(said) < 2 or not all(isinstance(v, str) and v.strip() == v != "" for v in said):
+    if not isinstance(said, list) or len(said) < 2 or not all(map(_word, said)):
         raise InputError(f"{place}: values is {said!r}; give at least two words in quotation marks, in order")
     if twice := [v for v in said if said.count(v) > 1]:
         raise InputError(f"{place}: values holds {twice[0]!r} twice; keep one")
     return tuple(said)
+
+
+def _word(value: object) -> bool:
+    return isinstance(value, str) and value.isprintable() and value.strip() == value != ""
 
 
 def _to(table: Mapping[str, Any], made: Field, place: str) -> Row:
