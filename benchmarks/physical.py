@@ -1,6 +1,6 @@
 """Stickers on stop signs: the published ones on the published network, then ours on views and photographs held out.
 
-    python benchmarks/physical.py --data ../shared/data/lisa_cnn [--steps 200] [--draws 4]
+    python benchmarks/physical.py --data FOLDER [--steps 200] [--draws 4]
 
 The network, the 40 photographs and the two published perturbations are those of Eykholt et al. (CVPR 2018), as their
 authors released them. Ours is one sticker for all signs, on half of the photographs; it is judged on the other half, at

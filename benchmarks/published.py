@@ -1,6 +1,6 @@
 """The author's published deep cascade on one exact case: measured here beside the published figures.
 
-    python benchmarks/published.py [--data ../shared/data] [--steps 30] [--restarts 3]
+    python benchmarks/published.py [--data FOLDER] [--steps 30] [--restarts 3]
 
 Case: 128×128 slice of the MNI152 T1 template, 32.8 % Fourier lines, no noise; weights of Schlemper et al. (2018) as
 their author published them. Changes are complex, made to the image and seen through the forward model: data A(x + r).

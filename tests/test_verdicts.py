@@ -262,3 +262,20 @@ def test_a_measurement_is_neither_harm_nor_its_absence():
 def test_broken_measurements_are_caught(broken):
     with pytest.raises(AssertionError):
         measurements(broken)
+
+
+@pytest.mark.parametrize(("averages", "median"), [
+    ([1.0, 3.0, 2.0], 2.0), ([1.0, None, None], None), ([1.0, 3.0, None], 3.0), ([1.0, 3.0, None, None], None),
+    ([2.0, 1.0, 4.0, None], 3.0)])
+def test_how_far_chance_must_go_is_a_median_in_which_beyond_counts(averages, median):
+    """The mean over those rows in which chance got there would speak of these alone."""
+    rows = [finding(str(i), worst=0.05, normal=None, average=a) for i, a in enumerate(averages)]
+    check = {**CHECK, "criterion": {"kind": "flips-within", "within": 0.1, "over_random": 3.0, "sentence": "flips"}}
+    assert judge(rows, check, "s", role="audited").average == median
+
+
+@pytest.mark.parametrize(("worst", "average", "fires"), [
+    (-50.0, -20.0, True), (-50.0, -31.0, False), (-50.0, None, True), (-39.0, None, False), (-40.0, -20.0, True)])
+def test_flips_within_in_decibels(worst, average, fires):
+    criterion = {"kind": "flips-within", "within": -40.0, "louder": 20.0, "sentence": "soft"}
+    assert harmed(finding(worst=worst, average=average, better="higher"), criterion) is fires

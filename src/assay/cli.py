@@ -75,7 +75,8 @@ def recipe_options(command: Callable[..., Any]) -> Callable[..., Any]:
                      help="Established method to compare with; may be given several times. Default: the task's usual one "
                           "(total-variation, hog-svm); none for none."),
         click.option("--task", default="",
-                     help="reconstruction, classification, text, codes, sound or table, if neither SYSTEM nor DATA tells."),
+                     help="reconstruction, classification, text, codes, sound, verification or table, where neither SYSTEM "
+                          "nor DATA tells."),
         click.option("--labels",
                      help="Name of the array of labels in a .npz file; of a table, the column of the classes."),
         click.option("--fields", default="",
@@ -95,7 +96,8 @@ def recipe_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--noise", type=float, default=0.01, show_default=True, help="Simulated noise, share of ‖y‖."),
         click.option("--kspace", is_flag=True, help="DATA is measured, fully sampled k-space."),
         click.option("--key", help="Name of the array in a .npz, .mat or .h5 file; of texts, the column that holds them."),
-        click.option("--axes", help="Meaning of the axes of 3-D k-space arrays: slices or coils first."),
+        click.option("--axes", help="What each axis of a k-space array is, a letter each: s samples, c coils, h height, w "
+                                    "width (schw)."),
         click.option("--axis", type=int, help="Axis of a NIfTI volume to cut across."),
         click.option("--size", type=int,
                      help="Centre-crop or zero-pad images to this many pixels; cut or pad sounds to this many samples."),
@@ -256,7 +258,8 @@ def judge(folder: Path, profile: str | None, budget: str) -> int:
 
     stored = Audit(folder)
     task = stored.header["profile"].get("task", "reconstruction")
-    chosen = profiles.load(profile, task=task, budget=budget) if profile else stored.header["profile"]
+    truth = bool(stored.header["data"].get("truth", True))
+    chosen = profiles.load(profile, task=task, budget=budget, truth=truth) if profile else stored.header["profile"]
     for verdict in stored.judged(chosen):
         click.echo(f"{verdict.check}\t{verdict.system}\t{verdict.outcome}\t{verdict.reason}")
     return 0

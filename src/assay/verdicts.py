@@ -112,7 +112,7 @@ def judge(findings: Iterable[Finding], check: Mapping[str, Any], system: str, *,
         metric=check["metric"], better=own[0].better if own else "lower", level=level,
         unit=own[0].unit if own else check.get("unit", ""), n=n, harmed=count, rate=count / n if n else None,
         rate_low=low, rate_high=high, normal=_mean(f.normal for f in told),
-        average=_mean(f.average for f in told), worst=_mean(worst), measured=len(worst), worst_low=worst_low,
+        average=_by_chance(told, criterion), worst=_mean(worst), measured=len(worst), worst_low=worst_low,
         worst_high=worst_high, transfer=_mean(f.worst for f in at if f.origin != system),
         gain=statistics.median(gains) if gains else None, witnesses=sum(f.witness is not None for f in own),
         flags=tuple(flags))
@@ -206,6 +206,18 @@ def judge_all(findings: Sequence[Finding], profile: Mapping[str, Any], *, system
                                   expected=(planned or {}).get((check["id"], name)),
                                   skipped=reasons.get((check["id"], name), "")))
     return verdicts
+
+
+def _by_chance(rows: Sequence[Finding], criterion: Mapping[str, Any]) -> float | None:
+    """The mean of what random changes did; of how far they must go the median, where a missing number is beyond all others.
+
+    None where the median itself is beyond: for half of the rows no random change within the range does it.
+    """
+    if criterion["kind"] != "flips-within":
+        return _mean(f.average for f in rows)
+    reach = [math.inf if f.average is None else f.average for f in rows if f.worst is not None]
+    middle = statistics.median(reach) if reach else math.inf
+    return middle if math.isfinite(middle) else None
 
 
 def _unique(flags: Sequence[Flag]) -> list[Flag]:

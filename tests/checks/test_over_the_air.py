@@ -166,9 +166,10 @@ def test_controls_are_noise_as_loud_in_the_same_rooms(found):
         radius = 10 ** (row.level / 20) * float(wave.abs().max())
         for _ in range(3):
             noise = PlayedSound.at(row.level, x.only(i)).sample(x.only(i), [generator])[0]
-            assert torch.allclose(noise.abs(), torch.full_like(noise, radius), rtol=1e-5)
+            assert torch.equal(noise.abs() * 2**15, torch.full_like(noise, math.floor(radius * 2**15 + 1e-3)))
             rates.append(recount(Spotter(), wave, noise, rooms_of(row.sample, row.level), words[i])[0])
-        assert row.controls == 3 and row.control_size == row.size and row.level - 0.05 < row.size <= row.level + 1e-6
+        assert row.controls == 3 and row.control_size == pytest.approx(float(PlayedSound.at(row.level, x.only(i)).size(
+            x.only(i), noise[None])), abs=1e-4) and row.level - 0.05 < row.size <= row.level + 1e-6
         assert (row.average, row.average_low, row.average_high) == pytest.approx((sum(rates) / 3, min(rates), max(rates)))
 
 

@@ -291,6 +291,20 @@ def test_how_much_louder_noise_must_be_in_closed_form():
     assert told >= 6
 
 
+def test_a_smallest_flip_of_sounds_is_in_whole_steps_too_and_flips_so():
+    check = dataclasses.replace(SOFTEST, id="flip", metric="flip-distance-l2", unit="relative ℓ2",
+                                perturbation={"kind": "inputs", "norm": "l2"})
+    found, x = softest(check), recordings()
+    assert found.witnesses
+    for name, p in found.witnesses.items():
+        i = x.ids.index(name.split("|")[1])
+        assert torch.equal(p / STEP, (p / STEP).round())
+        assert int(two_words(x.inputs[i: i + 1] + p).argmax()) != int(x.truth[i])
+        row = found.findings[i]
+        assert row.worst == pytest.approx(float(p.norm() / x.inputs[i].norm()), rel=1e-5)
+        assert row.extra["signal-to-noise.worst"] == pytest.approx(-20 * math.log10(row.worst), abs=1e-3)
+
+
 def test_the_softest_sound_is_asked_of_sounds_alone():
     plain = dataclasses.replace(recordings(), rate=0)
     said = 'the softest sound that hides a word is asked of sounds, with norm = "linf"'

@@ -67,6 +67,14 @@ def test_faster_is_higher_and_slower_is_lower():
         assert abs(int(np.abs(np.fft.rfft(middle.numpy())).argmax()) * 2 - 400 * factor) <= 2
 
 
+def test_beyond_the_ends_of_a_recording_there_is_silence():
+    """Also where it begins and ends in the middle of a sound."""
+    wave = torch.full((1000,), 0.5, dtype=torch.float64)
+    heard = acoustics.speed(wave, 1.25, generator(), RATE)
+    assert not heard[:99].any() and not heard[-99:].any() and bool((heard[101:-101] == 0.5).all())
+    assert bool((acoustics.speed(wave, 0.8, generator(), RATE) == 0.5).all())
+
+
 def test_later_moves_the_sound_and_leaves_silence():
     wave = tone(440)
     heard = acoustics.later(wave, 0.1, generator(), RATE)

@@ -105,3 +105,13 @@ def test_more_harm_never_gives_a_weaker_signal() -> None:
     seen = [strength.index(signal_for([verdict(harmed=k), established(0), OTHER], PROFILE, True).word)
             for k in range(21)]
     assert seen == sorted(seen) and seen[0] == 0 and seen[-1] == 2
+
+
+@pytest.mark.parametrize(("limit", "level", "rule"), [
+    (-25.0, -25.0, "W1"), (-25.0, -24.0, "C2"), (-25.0, -26.0, "W1"), (0.0, 0.0, "W1"), (0.02, 0.02, "W1"),
+    (0.02, 0.021, "C2")])
+def test_only_a_greater_change_than_the_profiles_is_above_it(limit, level, rule):
+    """Levels in decibels are negative, and no multiple of one is just above it."""
+    profile = {**PROFILE, "checks": [*PROFILE["checks"][:2], {"id": "main", "title": "Main", "criterion": {"level": limit}}]}
+    told = [verdict(harmed=20, level=level), established(0, level=level), OTHER]
+    assert signal_for(told, profile, True).rule.rsplit("/", 1)[-1] == rule

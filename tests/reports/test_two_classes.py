@@ -256,3 +256,34 @@ def test_names_of_classes_stay_text():
     assert "<script>alert" not in page and "\x1b" not in page
     label = warning_label.build(audit, audit.verdicts(), issued=NOW)
     assert "\x1b" not in as_test_text(label["as_test"]) and "\u202e" not in as_test_text(label["as_test"])
+
+
+def brings_back(told: Any, scores: dict[str, np.ndarray]) -> None:
+    """No lower threshold among the scores would do, and the share found there is that of the unchanged positives."""
+    y = labels()
+    allowed = int((scores["normal"][y == 0] >= told.threshold).sum())
+    tried = [t for t in sorted({*scores["worst"].tolist(), *np.nextafter(scores["worst"], np.inf).tolist()})
+             if int((scores["worst"][y == 0] >= t).sum()) <= allowed]
+    assert max(s for s in [-np.inf, *scores["worst"]] if s < tried[0]) < told.restored.threshold <= tried[0]
+    assert told.restored.threshold > told.threshold
+    share = float((scores["normal"][y == 1] >= told.restored.threshold).mean())
+    assert told.restored.sensitivity.value == pytest.approx(share) and share < told.unchanged.sensitivity.value
+    assert (told.restored.sensitivity.low, told.restored.sensitivity.high) == pytest.approx(
+        wilson(share * y.sum(), int(y.sum())))
+
+
+def test_the_threshold_that_brings_false_alarms_back_is_the_least_that_does():
+    (found,) = seen_as_tests(findings())
+    for system, told in ((NETWORK, found.audited), (ESTABLISHED, found.established)):
+        brings_back(told, drawn(system, "tiny"))
+        with pytest.raises(AssertionError):         # that of the unchanged scores brings nothing back
+            brings_back(dataclasses.replace(told, restored=dataclasses.replace(told.restored, threshold=told.threshold)),
+                        drawn(system, "tiny"))
+
+
+def test_where_no_more_false_alarms_are_raised_there_is_nothing_to_bring_back():
+    same = changed(findings(), lambda f: {**f.extra, "score.worst": f.extra.get("score.normal", 0.0)})
+    (found,) = seen_as_tests(same)
+    assert found.audited.restored is None and found.established.restored is None
+    assert "the threshold of" not in html.render(folder(same), folder(same).verdicts())
+    assert "the threshold of" in html.render(folder(findings()), folder(findings()).verdicts())

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from assay.arrays import InputError
-from assay.audits import classification, codes, reconstruction, sound, table, text
+from assay.audits import classification, codes, reconstruction, sound, table, text, verification
 from assay.audits.recipe import Recipe, loaded
 from assay.audits.session import Session
 from assay.datasets.bundled import SETS
@@ -20,7 +20,7 @@ from assay.systems import catalogue
 from assay.systems.fitting import METHODS
 
 TASKS = {"reconstruction": reconstruction, "classification": classification, "text": text,
-         "codes": codes, "sound": sound, "table": table}
+         "codes": codes, "sound": sound, "table": table, "verification": verification}
 TABLES = (".csv", ".tsv")        # data that are texts, or rows where their fields are declared
 
 
@@ -103,5 +103,5 @@ def _task_of_data(words: Recipe, data: Dataset | None) -> str:
         codes_too = words.task == "codes" or catalogue.tasks_of(words.systems[0]) == ("codes",)
         return "codes" if codes_too else "text"
     if holds_sounds(Path(words.data)):
-        return "sound"
+        return "verification" if "verification" in (words.task, *catalogue.tasks_of(words.systems[0])) else "sound"
     return "classification" if words.labels or words.classes or words.fit else ""

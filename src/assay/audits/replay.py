@@ -19,14 +19,13 @@ from assay.audits.session import Session
 from assay.checks import fooling, manitest, over_the_air, patch, physical
 from assay.checks.asked_once import FITTED
 from assay.checks.check import PER_CLASS, Bench, Check
-from assay.checks.smallest_change import random_radii
+from assay.checks.smallest_change import by_chance
 from assay.checks.universal import laid_on
 from assay.checks.worst_case import Rung, draw_controls, each_draw
 from assay.metrics import protocol as metrics
 from assay.metrics.protocol import Response
 from assay.metrics.stability import GAIN, input_unit
 from assay.numerics.norms import norm
-from assay.numerics.order import censored_median
 from assay.perturbations import registry
 from assay.perturbations.protocol import ChoiceSet, Examples
 from assay.records import Finding, digest_of
@@ -88,6 +87,8 @@ def differing(row: Finding, numbers: Mapping[str, float]) -> list[str]:
     found = []
     for field, value in numbers.items():
         recorded = row.extra[field] if field in row.extra else getattr(row, field, None)
+        if recorded is None and math.isinf(value):
+            continue                                    # beyond the range: what a missing number means
         name, _, when = field.partition(".")
         signed = when and name in metrics.METRICS and metrics.find(name).least < 0
         beside = [v for f, v in row.extra.items() if f.startswith(f"{name}.")] if signed else []
@@ -192,7 +193,7 @@ def _numbers(check: Check, row: Finding, bench: Bench, x: Examples, p: Tensor) -
                   for when, seen in (("worst", response), ("normal", unchanged)) if f"{m}.{when}" in row.extra}
         if x.truth is not None and "label" in row.extra:
             found["label"] = float(x.truth)
-        if row.origin == row.system and row.average is not None:
+        if row.origin == row.system and check.controls:
             found |= _by_chance(check, row, bench, x, Rung.at(row.level or 0.0, within, p), normal)
         if metric.has_normal:
             found["normal"] = float(metric.compute(unchanged))
@@ -203,8 +204,7 @@ def _by_chance(check: Check, row: Finding, bench: Bench, x: Examples, rung: Rung
     """What random changes do, drawn again from their seeds."""
     target = bench.systems[row.system]
     if check.method == "smallest-change":
-        radii = random_radii(check, target, bench, x, torch.ones(1, dtype=torch.bool))
-        return {"average": censored_median(radii[:, 0])}
+        return by_chance(check, target, bench, x, rung.parameters)
     controls = draw_controls(check, target, bench, x, rung, normal)
     return {"average": float(controls.values.mean()),
             **({"control_gain": float(controls.gains.mean())} if row.control_gain is not None else {}),

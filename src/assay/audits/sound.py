@@ -10,7 +10,7 @@ from assay.audits.recipe import Recipe
 from assay.audits.text import split
 from assay.datasets.bundled import SETS, names
 from assay.datasets.measured import Dataset, Part
-from assay.datasets.sounds import LabelledSounds, bundled_commands, load_sounds
+from assay.datasets.sounds import LabelledSounds, bundled_commands, bundled_voices, load_sounds
 from assay.systems import catalogue
 from assay.systems.shipped import NETWORKS
 
@@ -24,9 +24,11 @@ def datasets(words: Recipe) -> tuple[Dataset, Dataset | None]:
     """The audited sounds; nothing is tuned at audit time, so none are set aside."""
     data: LabelledSounds
     if words.data.startswith("bundled:"):
-        if words.data not in names("sound"):
-            raise InputError(f"data {words.data!r}: unknown bundled set; known: {', '.join(names('sound'))}")
-        data = bundled_commands(SETS[words.data.removeprefix("bundled:")][1])
+        known = [*names("sound"), *names("verification")]
+        if words.data not in known:
+            raise InputError(f"data {words.data!r}: unknown bundled set; known: {', '.join(known)}")
+        part = SETS[words.data.removeprefix("bundled:")][1]
+        data = bundled_voices(part) if words.data.startswith("bundled:voices") else bundled_commands(part)
     else:
         data = load_sounds(words.data, classes=words.classes, size=words.size, limit=words.limit, licence=words.licence)
     for name in (*words.systems, *words.established):

@@ -57,7 +57,7 @@ def _drawn(picture: Tensor) -> Tensor | None:
     A text is kept as its code points, a sound as 16-bit samples.
     """
     if picture.ndim == 1 and picture.is_floating_point():
-        return (picture.clamp(-1, 1) * (2**15 - 1)).round().to(torch.int16)
+        return (picture * 2**15).round().clamp(-(2**15), 2**15 - 1).to(torch.int16)
     if picture.ndim == 1 and picture.dtype == torch.int32:
         return picture.contiguous()
     if picture.ndim == 3 and picture.shape[0] in (1, 3):

@@ -257,6 +257,6 @@ def replayed(check: Check, row: Finding, bench: Bench, x: Examples, image: Tenso
     found |= {"nearest.worst": float(nearest_distance(image, x.inputs)), "nearest.normal": sight.usual,
               "nearest-shape.worst": float(nearest_distance(standardised(image), sight.shapes)),
               "nearest-shape.normal": sight.usual_shape}
-    if row.average is not None:
+    if check.controls and row.origin == row.system:
         found["average"] = float(noise_confidence(check, bench, sight, x).mean())
     return found if normal is None else {**found, "normal": normal}

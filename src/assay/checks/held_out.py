@@ -87,6 +87,12 @@ class Judge:
         rates = [self.rate(self.decisions(self.within.sample(self.x, generators)), goal) for _ in range(check.controls)]
         return torch.stack(rates) if rates else torch.zeros(0, len(self.x), dtype=torch.float64)
 
+    def control_size(self, check: Check, bench: Bench, level: float) -> Tensor:
+        """Mean measured size of those random members, (batch,)."""
+        generators = [stream(bench.seed, check.id, level, sample, "control") for sample in self.x.ids]
+        sizes = [self.within.size(self.x, self.within.sample(self.x, generators)) for _ in range(check.controls)]
+        return torch.stack(sizes).mean(0) if sizes else torch.full((len(self.x),), math.nan)
+
     def interval(self, rate: Tensor, i: int) -> dict[str, float]:
         """Of example i: how many views count, and the exact interval of its success (Clopper and Pearson, 95 %)."""
         count = int(self.counted()[i])
@@ -107,8 +113,8 @@ class Judge:
         return found
 
     def row(self, check: Check, bench: Bench, i: int, *, system: str, origin: str, level: float, rate: Tensor, size: Tensor,
-            stop: Stop, controls: Tensor | None = None, forward: int, backward: int = 0, flags: Sequence[Flag] = (),
-            extra: Mapping[str, float] | None = None) -> Finding:
+            stop: Stop, controls: Tensor | None = None, control_size: Tensor | None = None, forward: int,
+            backward: int = 0, flags: Sequence[Flag] = (), extra: Mapping[str, float] | None = None) -> Finding:
         """The finding of example i: its success `rate` (batch,), beside that of the `controls` (draws, batch) if it has any.
 
         A rate on fewer than `FEWEST` counted views is not judged.
@@ -122,7 +128,8 @@ class Judge:
             origin_sample=self.x.ids[i], level=level, unit=self.within.unit, metric=metric.id, better=metric.better,
             normal=0.0 if enough else None, average=float(mine.mean()) if len(mine) else None,
             average_low=float(mine.amin()) if len(mine) else None, average_high=float(mine.amax()) if len(mine) else None,
-            worst=float(rate[i]) if enough else None, size=told_size, control_size=told_size if len(mine) else None,
+            worst=float(rate[i]) if enough else None, size=told_size,
+            control_size=None if not len(mine) else told_size if control_size is None else float(control_size[i]),
             controls=len(mine), forward=forward, backward=backward, stop=stop, flags=tuple(flags),
             extra={name: value for name, value in told.items() if math.isfinite(value)},
             notes="" if enough or system != origin else (

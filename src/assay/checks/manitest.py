@@ -76,7 +76,7 @@ def replayed(check: Check, row: Finding, bench: Bench, x: Examples, place: Tenso
     with torch.no_grad():
         scores = target(within.apply(x, place).inputs)
     found = {"worst": _measured(check, target, within, x).distance, "decision.worst": float(decision(scores))}
-    if row.average is not None:
+    if check.controls and row.origin == row.system:
         found["average"] = censored_median(_by_chance(check, bench, target, within, x))
     return found
 

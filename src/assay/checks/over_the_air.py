@@ -17,6 +17,7 @@ from assay.checks.physical import held_out_flags
 from assay.metrics.classification import decision, wrong
 from assay.metrics.losses import log_odds
 from assay.metrics.sound import hidden_word
+from assay.numerics.norms import norm
 from assay.perturbations.protocol import Examples, stream
 from assay.perturbations.rooms import PlayedSound, Rooms, RoomSampler, grid
 from assay.records import Access, Finding
@@ -54,8 +55,10 @@ def over_the_air(check: Check, system: str, bench: Bench, x: Examples) -> UnitRe
     with torch.no_grad():
         normal = target(x.inputs)
     goal = hidden_word(x, normal.shape[1])
-    for level in check.levels:
-        made = _make(check, target, bench, x, level, goal)
+    below: Tensor | None = None
+    for level in sorted(check.levels):                      # a softer sound is a member of the louder set, and a start there
+        made = _make(check, target, bench, x, level, goal, below)
+        below = made.found.parameters
         judged, p = judge_in_rooms(check, target, bench, x, level, made.within), made.found.parameters
         decided = judged.decisions(p)
         findings += _rows(check, system, bench, level, made, judged, decided, normal, goal)
@@ -79,7 +82,7 @@ def replayed(check: Check, row: Finding, bench: Bench, x: Examples, witness: Ten
     found = {"worst": float(rate), "size": float(within.size(x, witness)), **judged.interval(rate, 0)}
     if row.origin == row.system:
         found |= judged.by_cell(decided, 0, goal)
-    if row.average is not None:
+    if check.controls and row.origin == row.system:
         found["average"] = float(judged.controls(check, bench, level, goal).mean())
     return found
 
@@ -110,8 +113,9 @@ def _set(check: Check, level: float, x: Examples) -> PlayedSound:
     return PlayedSound.at(level, x, norm=str(check.perturbation.get("norm", "linf")))
 
 
-def _make(check: Check, target: Metered, bench: Bench, x: Examples, level: float, goal: Tensor) -> Made:
-    """One search under rooms and one without, both with the same steps."""
+def _make(check: Check, target: Metered, bench: Bench, x: Examples, level: float, goal: Tensor,
+          below: Tensor | None = None) -> Made:
+    """One search under rooms, from what a softer level found, if any, and one without, both with the same steps."""
     within, sampler, spec = _set(check, level, x), _sampler(check), check.search
     steps, draws = int(spec["steps"]), int(spec.get("draws", DRAWS))
 
@@ -130,10 +134,11 @@ def _make(check: Check, target: Metered, bench: Bench, x: Examples, level: float
     def nowhere(p: Tensor, streams: Sequence[torch.Generator]) -> Tensor:
         return _heard(target, within.apply(x, p).inputs, goal, 1)
 
-    def climb(objective: RandomObjective, purpose: str) -> SearchResult:
-        return expectation_ascent(objective, within, x=x, steps=steps, generators=generators(purpose))
+    def climb(objective: RandomObjective, purpose: str, starts: Sequence[Tensor] = ()) -> SearchResult:
+        return expectation_ascent(objective, within, x=x, steps=steps, generators=generators(purpose), starts=starts)
 
-    return Made(within=within, found=climb(in_rooms, "search"), still=climb(nowhere, "still").parameters)
+    found = climb(in_rooms, "search", [] if below is None else [below])
+    return Made(within=within, found=found, still=climb(nowhere, "still").parameters)
 
 
 def _heard(target: Metered, sounds: Tensor, goal: Tensor, count: int) -> Tensor:
@@ -152,11 +157,14 @@ def _rows(check: Check, system: str, bench: Bench, level: float, made: Made, jud
         near = target(made.within.apply(x, p).inputs)
     beside = {"already-wrong": wrong(normal, x.truth), "label": x.truth, "decision.normal": decision(normal),
               "decision.worst": decision(near)}
+    ratio = norm(x.inputs).double() / norm(made.within.apply(x, p).inputs - x.inputs).double().clamp_min(1e-30)
+    beside["signal-to-noise.worst"] = 20 * ratio.log10()
     if made.still is not None:
         beside["still.worst"] = judged.rate(judged.decisions(made.still), goal)
     return [judged.row(
         check, bench, i, system=system, origin=system, level=level, rate=rate, size=size, stop=made.found.stop[i],
-        controls=controls, forward=made.found.forward * draws + (2 + len(controls)) * judged.held.count,
+        controls=controls, control_size=judged.control_size(check, bench, level),
+        forward=made.found.forward * draws + (2 + len(controls)) * judged.held.count,
         backward=made.found.backward * draws, flags=held_out_flags(target, made.found, i, judged, rate, controls),
         extra=judged.by_cell(decided, i, goal) | {k: float(v[i]) for k, v in beside.items()}) for i in range(len(x))]
 

@@ -82,7 +82,7 @@ def replayed(check: Check, row: Finding, bench: Bench, x: Examples, picture: Ten
         normal = target(x.inputs)
     rate = _rate(check, target, bench, x, level, picture, normal)
     found = {"worst": float(rate), "size": level}
-    if row.average is not None:
+    if check.controls and row.origin == row.system:
         found["average"] = float(_controls(check, target, bench, x, level, normal).mean())
     return found
 

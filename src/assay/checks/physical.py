@@ -81,7 +81,7 @@ def replayed(check: Check, row: Finding, bench: Bench, x: Examples, witness: Ten
     found = {"worst": float(rate), "size": float(within.size(x, witness)), **judged.interval(rate, 0)}
     if row.origin == row.system:
         found |= judged.by_cell(decided, 0)
-    if row.average is not None:
+    if check.controls and row.origin == row.system:
         found["average"] = float(judged.controls(check, bench, level).mean())
     return found
 

@@ -20,7 +20,7 @@ from assay.systems.metered import Metered
 STEPS = (1e-2, 1e-3)        # of the finite differences, shares of the range of the inputs
 SOFTER = 0.1                # for sounds, shares of their own norm instead, and so many times smaller
 AGREE = 0.5                 # least cosine-like agreement of gradient and differences that is believed
-AWAY = 0.1                  # the gradient is judged at the images and this share of the range from them
+AWAY = 0.1                  # the gradient is judged at the inputs and this share of the range (of a sound's norm) from them
 SAME = 1e-3                 # greatest relative difference of scores with and without a gradient being asked for
 DIRECTIONS = 6
 
@@ -43,7 +43,9 @@ def _judge_gradients(target: Metered, x: Examples, flags: list[list[Flag]], *, s
     places = [("at the image", x)]
     if x.box is not None:
         low, high = x.box
-        away = (x.inputs + AWAY * (high - low) * _normal_numbers(x, seed, check, "away").tanh()).clamp(low, high)
+        noise = _normal_numbers(x, seed, check, "away").tanh()
+        away = (x.inputs + AWAY * per_example(_length(x) / noise[0].numel() ** 0.5 / SOFTER, noise) * noise
+                if x.decibels else x.inputs + AWAY * (high - low) * noise).clamp(low, high)
         places.append(("beside the image", replace(x, inputs=away)))
     for where, at in places:
         watched = _watched(target, at)

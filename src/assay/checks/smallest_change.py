@@ -107,7 +107,7 @@ def _found(check: Check, what: Asked, target: Metered, x: Examples, bench: Bench
     common: dict[str, Any] = {"norm": what.kind, "box": x.box, "towards": what.towards}
 
     def system(inputs: Tensor) -> Tensor:
-        return target(stored(inputs) if what.towards else inputs)
+        return target(stored(inputs) if x.decibels else inputs)
 
     if check.search["kind"] == "shrinking":
         bound = 10 ** (float(check.search.get("bound", FIRST_BOUND)) / 20) * what.scale
@@ -115,7 +115,7 @@ def _found(check: Check, what: Asked, target: Metered, x: Examples, bench: Bench
     else:
         found = smallest_change(system, x.inputs, what.goal, **common, **options,
                                 generators=[stream(bench.seed, check.id, sample) for sample in x.ids])
-    if what.towards:
+    if x.decibels:
         p, works = in_steps(what.reached, target, x, found)
         return replace(found, perturbation=p, found=works, size=torch.where(works, norm(p.double(), what.kind), torch.inf))
     p = _beyond(what, found, x, target)
@@ -163,9 +163,25 @@ def random_radii(check: Check, target: Metered, bench: Bench, x: Examples, right
 def _same_size(check: Check, what: Asked, target: Metered, bench: Bench, x: Examples, right: Tensor,
                found: Smallest) -> Tensor:
     """(draws, batch): whether random changes of the size found, within the range, flip the decision."""
-    size = found.size.nan_to_num(posinf=0.0)
+    return _flips_of_size(check, what, target, bench, x, right, found.size.nan_to_num(posinf=0.0))
+
+
+def _flips_of_size(check: Check, what: Asked, target: Metered, bench: Bench, x: Examples, right: Tensor,
+                   size: Tensor) -> Tensor:
     flips = [(_flips_at(what, target, x, p) & right).double() for p in _directions(check, bench, x, what.kind, size)]
     return torch.stack(flips) if flips else torch.zeros(0, len(x), dtype=torch.float64)
+
+
+def by_chance(check: Check, target: Metered, bench: Bench, x: Examples, p: Tensor) -> dict[str, float]:
+    """What a row of one example tells of random changes, drawn again: how far they must go, and those of the size of p."""
+    right = torch.ones(1, dtype=torch.bool)
+    radii = random_radii(check, target, bench, x, right)[:, 0]
+    with torch.no_grad():
+        what = asked(check, x, target(x.inputs).shape[1])
+    size = norm(p.double(), what.kind)
+    flips = _flips_of_size(check, what, target, bench, x, right, size)[:, 0]
+    return {"average": censored_median(radii), "random-flips": float(flips.mean()),
+            "random-never": float(radii.isinf().double().mean())}
 
 
 def _directions(check: Check, bench: Bench, x: Examples, kind: str, size: Tensor | None = None) -> list[Tensor]:
@@ -192,6 +208,9 @@ def _row(check: Check, system: str, bench: Bench, x: Examples, i: int, normal: T
              "already-wrong": float(not right), "label": float(x.truth[i]) if x.truth is not None else -1.0}
     if seen:
         extra |= {"decision.worst": float(decision(changed)[i]), "confidence.worst": float(confidence(changed)[i])}
+        if x.decibels:
+            whole = float(norm(x.inputs[i:i + 1]) / norm(found.perturbation[i:i + 1]).clamp_min(1e-30))
+            extra["signal-to-noise.worst"] = 20 * math.log10(whole)
     if right and len(flips):
         extra["random-flips"] = float(flips.mean())
         extra["random-never"] = float(radii.isinf().double().mean())

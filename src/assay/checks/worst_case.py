@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -21,6 +21,7 @@ from assay.metrics.stability import GAIN
 from assay.perturbations import registry
 from assay.perturbations.field_ball import FieldBall
 from assay.perturbations.protocol import ChoiceSet, Examples, PerturbationSet, stream
+from assay.perturbations.sounds import AddedSound
 from assay.perturbations.union import OfKinds
 from assay.records import Access, Finding, Flag, Stop
 from assay.solvers.result import Iterative
@@ -192,6 +193,7 @@ def rows(check: Check, system: str, bench: Bench, x: Examples, rung: Rung, own: 
     unconverged = _unconverged(target, own.changed.inputs)
     already = wrong(own.normal, x.truth) if x.truth is not None and x.labelled else None
     places = (rung.within.choices(x) > 0).sum(1) if isinstance(rung.within, ChoiceSet) else None
+    empty = rung.within.empty(x) if isinstance(rung.within, AddedSound) else torch.zeros(len(x), dtype=torch.bool)
     found = []
     for i, sample in enumerate(x.ids):
         flags = [*rung.flags[i]]
@@ -209,6 +211,13 @@ def rows(check: Check, system: str, bench: Bench, x: Examples, rung: Rung, own: 
             extra["places"] = float(places[i])
         if already is not None and x.truth is not None:
             extra |= {"label": float(x.truth[i])} | ({} if metric.of_all else {"already-wrong": float(already[i])})
+        if bool(empty[i]):
+            found.append(replace(Finding.empty(
+                check=check.id, system=system, role=bench.roles[system], sample=sample, unit=rung.within.unit,
+                metric=metric.id, better=metric.better, stop=Stop.EXHAUSTED, level=rung.level, flags=tuple(flags),
+                notes="the sound is so soft that not even one step of 16 bits is as soft as this level"),
+                extra={k: v for k, v in extra.items() if v == v and abs(v) != float("inf")}))
+            continue
         found.append(Finding(
             check=check.id, system=system, role=bench.roles[system], sample=sample, origin=system,
             origin_sample=sample if origin_samples is None else origin_samples[i], level=rung.level,

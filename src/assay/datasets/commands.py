@@ -73,7 +73,8 @@ class Clip:
 @dataclass(frozen=True, kw_only=True)
 class Speaker:
     """What was drawn for one clip: factor of all formants, pitch at start and end in hertz, factor of all durations,
-    when the word starts in seconds, greatest value and standard deviation of the noise in shares of full scale."""
+    when the word starts in seconds, greatest value and standard deviation of the noise in shares of full scale; `own` are
+    further factors of the first three formants, one each, by which voices of equal length differ."""
 
     tract: float
     pitch: tuple[float, float]
@@ -81,6 +82,7 @@ class Speaker:
     start: float
     peak: float
     noise: float
+    own: tuple[float, float, float] = (1.0, 1.0, 1.0)
 
 
 def commands(part: str) -> tuple[Clip, ...]:
@@ -131,7 +133,7 @@ def _tracks(word: str, speaker: Speaker) -> Reals:
     times = (np.arange(FRAMES) + 0.5) * FRAME / RATE
     found = []
     for k in range(3):
-        found.append(_glided(times, begins, ends, [speaker.tract * s.formants[k] for s in sounds], GLIDE))
+        found.append(_glided(times, begins, ends, [speaker.own[k] * speaker.tract * s.formants[k] for s in sounds], GLIDE))
     found.append(np.full(FRAMES, FOURTH * speaker.tract))
     for name, glide in (("voiced", 0.03), ("noise", 0.012)):
         values = [0.0, *(float(getattr(s, name)) for s in sounds), 0.0]

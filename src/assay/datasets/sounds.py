@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from assay.arrays import InputError
-from assay.datasets import commands
+from assay.datasets import commands, voices
 from assay.datasets.formats_labelled import class_names
 from assay.datasets.formats_wav import full_scale, read_wav, sound_files
 from assay.datasets.frames import Array, digest, readable, shown
+from assay.datasets.measured import Dataset
 from assay.perturbations.protocol import Examples
 from assay.records import DataRecord, digest_of
 
@@ -68,6 +69,47 @@ def bundled_commands(part: str = "audited") -> LabelledSounds:
         digests=[hashlib.sha256(clip.samples.tobytes()).hexdigest() for clip in clips], classes=commands.CLASSES,
         rate=commands.RATE, samples=commands.RATE, name="synthetic spoken commands", notes=[f"{part} part"], simulated=True,
         licence=MADE_UP, options={"data": data})
+
+
+def bundled_voices(part: str = "audited") -> LabelledSounds:
+    """Synthetic voices, 60 clips of an enrolled person and 60 of strangers (`datasets.voices`).
+
+    >>> bundled_voices().classes
+    ('somebody else', 'the enrolled person')
+    """
+    if part not in ("tuning", "audited"):
+        raise InputError(f"bundled voices have no part {part!r}; known: tuning, audited")
+    clips = voices.voices(part)
+    return _sounds(
+        read=lambda i: clips[i].samples / 2.0**15, ids=[clip.id for clip in clips], labels=[clip.label for clip in clips],
+        digests=[hashlib.sha256(clip.samples.tobytes()).hexdigest() for clip in clips], classes=voices.CLASSES,
+        rate=commands.RATE, samples=commands.RATE, name="clips of synthetic voices", notes=[f"{part} part"], simulated=True,
+        licence=MADE_UP, options={"data": "bundled:voices" if part == "audited" else f"bundled:voices-{part}"})
+
+
+def as_verification(data: Dataset) -> Dataset:
+    """The same data as a verification's: class 1 the enrolled person. `InputError` unless there are two classes."""
+    if len(data.record.classes) != 2:
+        raise InputError(f"{data.record.id}: {len(data.record.classes)} classes; a verification has two: give one "
+                         "sub-folder of sounds of others, and then one of the enrolled person's")
+    record = replace(data.record, task="verification")
+    return replace(data, record=record) if isinstance(data, LabelledSounds) else _Verified(data, record)
+
+
+@dataclass(frozen=True, eq=False)
+class _Verified:
+    """A part of a data set under another record."""
+
+    whole: Dataset
+    record: DataRecord
+    operator: None = None
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        return tuple(self.whole.ids)
+
+    def fetch(self, positions: Sequence[int]) -> Examples:
+        return self.whole.fetch(positions)
 
 
 def load_sounds(path: str | Path, *, classes: str | Path | Sequence[str] | None = None, size: int | None = None,

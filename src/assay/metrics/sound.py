@@ -45,7 +45,7 @@ def heard_as(scores: Tensor, target: Tensor) -> PerExample:
 
 
 HEARD_AS = register(Metric(
-    id="heard-as", name="Heard as the word that was hidden", unit="share of the sounds", better="lower", least=0.0,
+    id="heard-as", name="Heard as the given other answer", unit="share of the sounds", better="lower", least=0.0,
     greatest=1.0, compute=lambda r: heard_as(r.output, _target(r)), rank=lambda r: -losses.margin(r.output, _target(r)),
     climbs={"log-odds": lambda r: -losses.log_odds(r.output, _target(r)),
             "margin": lambda r: -losses.margin(r.output, _target(r))}, goal=0.0, needs_truth=True))
@@ -60,9 +60,20 @@ def heard_distance(response: Response) -> PerExample:
 
 SOFTEST = 1e-10             # ratio of amplitudes told as −200 dB
 HEARD_DISTANCE = register(Metric(
-    id="heard-distance", name="Softest sound that hides the word", unit="dB", better="higher", least=-200.0,
+    id="heard-distance", name="Softest sound that makes the other answer heard", unit="dB", better="higher", least=-200.0,
     greatest=math.inf, has_normal=False, needs_truth=True, compute=heard_distance))
 HEARD_IN_ROOMS = register(Metric(
-    id="heard-in-rooms", name="Heard as the hidden word in rooms held out", unit="share of the rooms", better="lower",
+    id="heard-in-rooms", name="Heard as the given other answer in rooms held out", unit="share of the rooms", better="lower",
     least=0.0, greatest=1.0, compute=lambda r: heard_as(r.output, _target(r)), goal=0.0, needs_truth=True,
     rank=lambda r: -losses.margin(r.output, _target(r)), climbs=HEARD_AS.climbs))
+
+
+def signal_to_noise(response: Response) -> PerExample:
+    """20 log₁₀ (‖x‖₂ / ‖x′ − x‖₂) in dB: how far the change lies below the sound as a whole; infinite without one."""
+    x = response.original.inputs
+    return 20 * (norm(x).double() / norm(response.changed.inputs - x).double()).log10()
+
+
+SIGNAL_TO_NOISE = register(Metric(
+    id="signal-to-noise", name="Signal-to-noise ratio of the change", unit="dB", better="lower", least=-200.0,
+    greatest=math.inf, has_normal=False, compute=signal_to_noise))

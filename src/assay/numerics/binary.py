@@ -130,6 +130,22 @@ def sensitivity_at_specificity(scores: ArrayLike, labels: ArrayLike, *, specific
                           specificity=1 - _share_above(values, ~positive, threshold, "negative"))
 
 
+def threshold_at_specificity(scores: ArrayLike, labels: ArrayLike, *, specificity: float) -> float:
+    """The least threshold below which at least this share of the negatives scores: just above one of them.
+
+    >>> threshold_at_specificity([0.1, 0.4, 0.9], [0, 0, 1], specificity=0.5) > 0.1
+    True
+    >>> threshold_at_specificity([0.1, 0.4, 0.9], [0, 0, 1], specificity=0.5) < 0.4
+    True
+    """
+    values, positive = _checked(scores, labels)
+    negatives = np.sort(values[~positive])[::-1]
+    if not len(negatives):
+        raise ValueError("labels: no negatives; a specificity is a share of them")
+    allowed = int((1 - specificity) * len(negatives) + 1e-9)
+    return math.nextafter(float(negatives[allowed]), math.inf) if allowed < len(negatives) else -math.inf
+
+
 def missing_as_wrong(scores: ArrayLike, labels: ArrayLike) -> NDArray[np.float64]:
     """Scores (n,) in which NaN speaks against the truth: −∞ of a positive, ∞ of a negative.
 

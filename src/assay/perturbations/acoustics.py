@@ -87,7 +87,8 @@ def speed(wave: Tensor, factor: float, generator: torch.Generator, rate: int) ->
     share = place - below
     padded = torch.cat((wave.new_zeros(1), wave, wave.new_zeros(2)))
     index = (below + 1).clamp(0, len(wave) + 1).long()
-    return (1 - share) * padded[index] + share * padded[index + 1]
+    inside = (place > -1) & (place < len(wave))
+    return torch.where(inside, (1 - share) * padded[index] + share * padded[index + 1], 0.0)
 
 
 def lost(wave: Tensor, share: float, generator: torch.Generator, rate: int) -> Tensor:

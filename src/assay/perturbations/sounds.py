@@ -78,7 +78,16 @@ class AddedSound(InputBall):
         return super().apply(x, playable(p))
 
     def sample(self, x: Examples, generators: Sequence[torch.Generator], size: PerExample | None = None) -> Tensor:
-        return super().sample(x, generators, None if size is None else 10 ** (size.double() / 20))
+        """Random members, in whole steps; of ℓ2 the nearest, since soft noise cut towards 0 would be softer than asked."""
+        p = super().sample(x, generators, None if size is None else 10 ** (size.double() / 20))
+        if self.ball.norm == "linf":
+            return playable(p)
+        low, high = self.ball.room(x.inputs)
+        return torch.minimum(torch.maximum(stored(p), low), high)
+
+    def empty(self, x: Examples) -> Tensor:
+        """Where no change but none is as soft, (batch,): not even one step of 16 bits."""
+        return self.ball.radius * self.ball.scale(x.inputs) * 2**15 < 1 - ROUNDING
 
     def size(self, x: Examples, p: Tensor) -> PerExample:
         return decibels(super().size(x, playable(p)))

@@ -99,4 +99,6 @@ def _size(row: Finding) -> str:
     if row.size is None:
         return "size of the change: not applicable"
     told = f" ({row.unit})" if is_fraction(row.unit) else ""
-    return f"size of the change: {amount(row.size, row.unit)}{told}"
+    ratio = row.extra.get("signal-to-noise.worst")
+    beside = "" if ratio is None else f", signal-to-noise ratio {amount(ratio, 'dB')}"
+    return f"size of the change: {amount(row.size, row.unit)}{told}{beside}"

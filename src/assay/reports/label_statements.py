@@ -82,7 +82,8 @@ def statement(label: Mapping[str, Any]) -> str:
 
 
 MADE = {"text-classification": "The records were made up.", "code-classification": "The records were made up.",
-        "sound-classification": "The sounds were synthesised."}          # told of data that no one measured
+        "sound-classification": "The sounds were synthesised.",
+        "verification": "The voices were synthesised."}                  # told of data that no one measured
 
 
 def _change(label: Mapping[str, Any]) -> str:

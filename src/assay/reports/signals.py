@@ -84,7 +84,7 @@ def _rule_of_harm(row: Comparison, rate: float, unequal: bool) -> tuple[SignalWo
     low = audited.rate_low or 0.0
     if audited.witnesses == 0:
         return "NOTICE", "N4", f"Harm was recorded for {count}, but no stored witness proves it."
-    if limit is not None and audited.level is not None and audited.level > limit * (1 + 1e-9):
+    if limit is not None and audited.level is not None and audited.level - limit > 1e-9 * abs(limit):
         return "CAUTION", "C2", f"Harm was demonstrated for {count}, but only above the profile's size of change."
     if low < rate:
         return "CAUTION", "C1", (f"Harm was demonstrated for {count}; the share may be as low as "

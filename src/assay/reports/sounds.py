@@ -51,7 +51,7 @@ def heard_panels(row: Finding, rows: Sequence[Finding], systems: Sequence[str], 
 
 def shares(stored: Sound) -> NDArray[np.float64]:
     """16-bit samples in shares of full scale."""
-    return np.asarray(stored, dtype=np.float64) / (2.0**15 - 1)
+    return np.asarray(stored, dtype=np.float64) / 2.0**15
 
 
 def wav_uri(samples: NDArray[np.float64], rate: int) -> str:
@@ -65,7 +65,7 @@ def wav_uri(samples: NDArray[np.float64], rate: int) -> str:
         file.setnchannels(1)
         file.setsampwidth(2)
         file.setframerate(rate)
-        file.writeframes(np.round(32767 * np.clip(samples, -1, 1)).astype("<i2").tobytes())
+        file.writeframes(np.clip(np.round(samples * 2.0**15), -(2**15), 2**15 - 1).astype("<i2").tobytes())
     return "data:audio/wav;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 

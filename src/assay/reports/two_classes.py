@@ -32,10 +32,25 @@ class Condition:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Performance:
-    """One system as a test: the threshold (log odds of class 1) and its conditions; `missing` answers were no numbers."""
+class Restored:
+    """What it takes to bring the false alarms back to what they were: another threshold, and the sensitivity that it leaves.
+
+    At least this much: a search that stops once a decision is wrong leaves scores just beyond the old threshold.
+    """
 
     threshold: float
+    sensitivity: Estimate       # without any change
+
+
+@dataclass(frozen=True, kw_only=True)
+class Performance:
+    """One system as a test: the threshold (log odds of class 1) and its conditions; `missing` answers were no numbers.
+
+    `restored` is None where the specificity under the worst case found is not below the unchanged one.
+    """
+
+    threshold: float
+    restored: Restored | None
     unchanged: Condition
     random: Condition | None        # changes of the same size as the worst; None where none was drawn
     worst: Condition
@@ -115,9 +130,23 @@ def _performance(rows: Sequence[Finding], labels: Mapping[str, int]) -> Performa
     drawn = [_scores(rows, truth, f"score.random.{k}") for k in range(1, 1 + max(f.controls for f in rows))]
     threshold = binary.sensitivity_at_specificity(unchanged, truth, specificity=binary.SPECIFICITY).threshold
     return Performance(
-        threshold=threshold, unchanged=_condition([unchanged], truth, threshold),
+        threshold=threshold, restored=_restored(unchanged, worst, truth, threshold),
+        unchanged=_condition([unchanged], truth, threshold),
         worst=_condition([worst], truth, threshold), random=_condition(drawn, truth, threshold) if drawn else None,
         missing=sum(not {"score.normal", "score.worst"} <= set(f.extra) for f in rows))
+
+
+def _restored(unchanged: Sequence[float], worst: Sequence[float], truth: Sequence[int],
+              threshold: float) -> Restored | None:
+    """The least threshold at which the worst case raises no more false alarms than there were at the old one."""
+    before = binary.specificity_at_threshold(unchanged, truth, threshold=threshold)
+    if binary.specificity_at_threshold(worst, truth, threshold=threshold) >= before:
+        return None
+    needed = binary.threshold_at_specificity(worst, truth, specificity=before)
+    share = binary.sensitivity_at_threshold(unchanged, truth, threshold=needed)
+    positives = sum(truth)
+    low, high = wilson(share * positives, positives)
+    return Restored(threshold=needed, sensitivity=Estimate(value=share, low=low, high=high, n=positives))
 
 
 def _scores(rows: Sequence[Finding], truth: Sequence[int], name: str) -> list[float]:

@@ -10,7 +10,7 @@ from typing import Any
 SENTENCE_LIMIT = 180    # characters; longer sentences are not read on a label
 NAME_LIMIT = 40
 MISSING = "not measured"
-CLASSIFYING = ("classification", "text", "codes", "sound", "table")      # tasks whose systems decide between classes
+CLASSIFYING = ("classification", "text", "codes", "sound", "verification", "table")    # whose systems decide between classes
 WRITTEN = ("text", "codes", "table")     # whose inputs are read, not looked at
 
 # Names and units of the metrics for findings whose profile does not say; `assay.metrics` declares the same.
@@ -29,9 +29,10 @@ METRICS = {
     "score-fall": ("Fall of the score of class 1", "log odds"),
     "score-rise": ("Rise of the score of class 1", "log odds"),
     "probability-shift": ("Change of the probabilities", "share"),
-    "heard-as": ("Heard as the word that was hidden", "share of the sounds"),
-    "heard-in-rooms": ("Heard as the hidden word in rooms held out", "share of the rooms"),
-    "heard-distance": ("Softest sound that hides the word", "dB"),
+    "heard-as": ("Heard as the given other answer", "share of the sounds"),
+    "heard-in-rooms": ("Heard as the given other answer in rooms held out", "share of the rooms"),
+    "signal-to-noise": ("Signal-to-noise ratio of the change", "dB"),
+    "heard-distance": ("Softest sound that makes the other answer heard", "dB"),
     "confidence": ("Confidence in the decision", "share"),
     "score": ("Score of class 1", "log odds"),
     "decision": ("Number of the class decided for", ""),

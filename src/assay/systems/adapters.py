@@ -22,6 +22,7 @@ PREFIXES = {                # prefix -> (module of this package, what follows th
     "torchvision": ("torchvision", "NAME"),
     "timm": ("timm", "NAME"),
     "maite": ("maite", "MODULE:FACTORY"),
+    "huggingface": ("huggingface", "FOLDER"),
 }
 NAMED = {"efficientnet-lite0": "efficientnet"}
 PROGRAM = ("it can hold a program that runs as it is read: save the weights with safetensors.torch.save_file and give the "

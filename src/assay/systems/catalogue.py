@@ -46,6 +46,8 @@ def tasks_of(spec: str) -> tuple[str, ...]:
         return (NETWORKS[spec].task,)
     if spec in CLASSICAL:
         return ("reconstruction",)
+    if spec.startswith("huggingface:"):
+        return ("text",)
     if spec.startswith("sklearn:"):
         return ("classification", "text", "codes", "table")    # an estimator says what it takes by taking it
     return ("classification",) if adapters.known(spec) else ()
@@ -153,7 +155,7 @@ def _filled(spec: str, role: Role, state: State, facts: Mapping[str, str], path:
     files = {path.name: digest}
     settings = {"weights": path.name, **facts}
     system: System | SystemFamily
-    if network.task in ("classification", "sound"):
+    if network.task in ("classification", "sound", "verification"):
         system = TorchSystem(module, name=spec, kind=network.kind, settings=settings)
     elif network.task in ("text", "codes"):
         system = TextSystem(module.eval(), name=spec, kind=network.kind, settings=settings, module=module)

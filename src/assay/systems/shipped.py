@@ -17,6 +17,7 @@ from assay.systems.literature.signs import FAMILIES, Family
 from assay.systems.literature.unet import UNet
 from assay.systems.sound_classifiers import build_cepstra_regression, build_nearest_template
 from assay.systems.text_classifiers import build_tfidf, build_word_cnn
+from assay.systems.verification import build_cepstral, build_voice_net
 from assay.systems.weights import Arrays, State
 
 
@@ -91,6 +92,10 @@ NETWORKS: dict[str, Network] = {
     "commands-dtw": Network(build=build_nearest_template, weights="commands_dtw.safetensors", task="sound",
                             kind="classical", rate=16_000,
                             description="Nearest of sixty templates by dynamic time warping, synthetic spoken commands"),
+    "voices-res8": Network(build=build_voice_net, weights="voices_res8.safetensors", task="verification", rate=16_000,
+                           description="Verification of a synthetic voice by a res8's embedding: 1 the enrolled person"),
+    "voices-cepstra": Network(build=build_cepstral, weights="voices_cepstra.safetensors", task="verification", rate=16_000,
+                              kind="classical", description="The same by discriminant analysis of cepstral statistics"),
     "res8": Network(build=lambda state: res8.Res8(), weights="", task="sound", from_author=res8.from_author, rate=16_000,
                     description="res8 (Tang and Lin 2018), the authors' weights: ten commands, silence, unknown"),
     **{f"signs-{name}": Network(build=_sign(family), weights=family.weights(name), task="classification",

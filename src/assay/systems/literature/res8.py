@@ -43,6 +43,10 @@ class Res8(nn.Module):
         if waves.ndim != 2 or waves.shape[1] != SAMPLES:
             raise InputError(f"res8 hears one second at 16 kHz, (batch, {SAMPLES}), got {tuple(waves.shape)}; cut or pad "
                              "the recordings")
+        return self.output(self.pooled(waves))
+
+    def pooled(self, waves: Float[Tensor, "batch samples"]) -> Float[Tensor, "batch maps"]:
+        """What the last layer is given: means over time and frequency."""
         x = older = F.avg_pool2d(F.relu(self.conv0(self.features(waves)[:, None])), (4, 3))
         for i, (convolve, normalise) in enumerate(zip(self.convolutions, self.norms, strict=True)):
             x = F.relu(convolve(x))
@@ -51,7 +55,7 @@ class Res8(nn.Module):
             x = normalise(x)
             if i % 2 == 0:
                 x = x * self.scales[i // 2][:, None, None]
-        return self.output(x.mean((2, 3)))
+        return x.mean((2, 3))
 
 
 def build(state: Mapping[str, Tensor]) -> Res8:
