@@ -75,10 +75,12 @@ def recipe_options(command: Callable[..., Any]) -> Callable[..., Any]:
                      help="Established method to compare with; may be given several times. Default: the task's usual one "
                           "(total-variation, hog-svm); none for none."),
         click.option("--task", default="",
-                     help="reconstruction, classification, text, codes, sound or verification, where neither SYSTEM nor "
-                          "DATA tells."),
+                     help="reconstruction, classification, text, codes, sound, verification or table, where neither SYSTEM "
+                          "nor DATA tells."),
         click.option("--labels",
-                     help="Name of the array of labels in a .npz file; of a table of texts, the column of the classes."),
+                     help="Name of the array of labels in a .npz file; of a table, the column of the classes."),
+        click.option("--fields", default="",
+                     help="TOML file that declares the columns of a table of rows: kinds, ranges, what may change."),
         click.option("--classes", help="Classification: text file with the names of the classes, one a line."),
         click.option("--fit", default="",
                      help="Classification: labelled images to fit hog-svm or multinomial to, none of them audited; of the "
@@ -127,7 +129,7 @@ def audit(out: Path | None, processes: int, batch: int | None, form: str, **valu
     SYSTEM is a built-in name (deep-cascade, unet, total-variation, …; lenet, hog-svm, …) or your own module:factory.
     DATA is bundled:brain, bundled:digits, bundled:notes, bundled:claims or bundled:commands, a file or folder of images or
     k-space, labelled images (a .npz, or a folder with one sub-folder for each class), texts with their classes (.csv, .tsv),
-    or sounds (a folder with one sub-folder of .wav files for each class).
+    rows with their classes (the same, with --fields), or sounds (a folder with one sub-folder of .wav files for each class).
     """
     return _run(_recipe(values), out, form, processes, batch)
 

@@ -94,12 +94,12 @@ def test_a_table_of_ones_own_is_bound_to_the_audit(tmp_path):
     profile.write_text(text.replace('table = "clinical"', f'table = "{table}"'))
     found = audit("notes-cnn", out=tmp_path / "a", budget="demo", limit=10, profile=str(profile))
     claims = {c.claim: c for c in verify(found.folder)}
-    bound = claims["the tables of phrases and codes are those that were used"]
+    bound = claims["the tables of phrases, codes and fields are those that were used"]
     assert bound.holds and str(table) in bound.detail and all(c.holds for c in claims.values())
     table.write_text(table.read_text() + "headache,cephalgia,same,x\n")
     phrases.load_table.cache_clear()
     assert [c.claim for c in verify(found.folder) if not c.holds] == [
-        "the tables of phrases and codes are those that were used"]
+        "the tables of phrases, codes and fields are those that were used"]
 
 
 def test_claims_are_audited_and_shown_with_their_codes_names(tmp_path):

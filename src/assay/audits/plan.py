@@ -14,7 +14,7 @@ from assay.checks.searching import ONE_BY_ONE
 from assay.metrics import protocol as metrics
 from assay.operators.fourier import MaskedFourier
 from assay.perturbations.protocol import ChoiceSet
-from assay.perturbations.registry import NEED_TRUTH, OF_IMAGES, build, unfit
+from assay.perturbations.registry import MAY_NOT_FIT, NEED_TRUTH, build, unfit
 from assay.records import Access
 from assay.systems.protocol import SystemFamily
 
@@ -88,8 +88,11 @@ def not_applicable(check: Check, system: Any, session: Session) -> str:
             return "the data are not Fourier samples"
     if not session.data.record.truth and _needs_truth(check):
         return "the true images are not known"
-    if check.perturbation.get("kind") in OF_IMAGES and (reason := unfit(check.perturbation, session.data.fetch((0,)))):
+    kind = check.perturbation.get("kind")
+    if kind in MAY_NOT_FIT and (reason := unfit(check.perturbation, session.data.fetch((0,)))):
         return reason
+    if metrics.find(check.metric).two_classes and len(session.data.record.classes) != 2:
+        return f"it asks about the score of class 1 of two, and the data have {len(session.data.record.classes)} classes"
     if check.search.get("kind") == ONE_BY_ONE and not _any_place(check, session):
         return f"none of the first {LOOKED_AT} records has a place where it may be changed"
     if check.method in PER_CLASS and not session.data.record.classes:

@@ -8,19 +8,20 @@ from pathlib import Path
 from typing import Any
 
 from assay.arrays import InputError
-from assay.audits import classification, codes, reconstruction, sound, text, verification
+from assay.audits import classification, codes, reconstruction, sound, table, text, verification
 from assay.audits.recipe import Recipe, loaded
 from assay.audits.session import Session
 from assay.datasets.bundled import SETS
 from assay.datasets.formats_wav import holds_sounds
 from assay.datasets.measured import Dataset
+from assay.perturbations.registry import OF_FIELDS
 from assay.profiles import load as profiles
 from assay.systems import catalogue
 from assay.systems.fitting import METHODS
 
 TASKS = {"reconstruction": reconstruction, "classification": classification, "text": text,
-         "codes": codes, "sound": sound, "verification": verification}
-TABLES = (".csv", ".tsv")        # data that are texts
+         "codes": codes, "sound": sound, "table": table, "verification": verification}
+TABLES = (".csv", ".tsv")        # data that are texts, or rows where their fields are declared
 
 
 def session_from(recipe: Mapping[str, Any] | Recipe, *, systems: Mapping[str, catalogue.Loaded] | None = None,
@@ -43,9 +44,20 @@ def session_from(recipe: Mapping[str, Any] | Recipe, *, systems: Mapping[str, ca
         if choice:
             choices[name] = choice
     said = replace(words, established=tuple(words.established) or ("none",))     # no name at all would mean the usual ones
+    profile = profiles.load(words.profile, task=words.task, budget=words.budget, truth=audited.record.truth)
     return Session(name=" and ".join(words.systems), systems=present, data=audited, seed=words.seed, shard=task.SHARD,
                    keep=task.KEEP, choices=choices, recipe=None if made or data is not None else said.data_dict(),
-                   profile=profiles.load(words.profile, task=words.task, budget=words.budget, truth=audited.record.truth))
+                   profile=_with_fields(profile, audited.record.options.get("fields")))
+
+
+def _with_fields(profile: dict[str, Any], fields: Any) -> dict[str, Any]:
+    """The profile with the declaration that the data were read by, in the words of each set that changes fields."""
+    def filled(check: Mapping[str, Any]) -> Mapping[str, Any]:
+        words = check.get("perturbation", {})
+        own = words.get("kind") in OF_FIELDS and "fields" not in words
+        return {**check, "perturbation": {**words, "fields": fields}} if own else check
+
+    return profile if fields is None else {**profile, "checks": [filled(check) for check in profile["checks"]]}
 
 
 def resolved(words: Recipe, data: Dataset | None = None) -> Recipe:
@@ -71,6 +83,9 @@ def resolved(words: Recipe, data: Dataset | None = None) -> Recipe:
         established = ()
     if (words.fit_key or words.fit_labels) and not words.fit:
         raise InputError("--fit-key and --fit-labels name arrays of the file of --fit, and none is given: add --fit DATA")
+    if words.fields and name != "table":
+        raise InputError(f"--fields {words.fields}: it declares the columns of a table, and the task is {name}; give a .csv "
+                         "or .tsv of rows, or leave out --fields")
     if words.fit and not METHODS.keys() & set(established):
         raise InputError(f"--fit {words.fit}: nothing is fitted to it; the established methods that can be are "
                          f"{', '.join(METHODS)}: name one with --established, or leave out --fit")
@@ -83,6 +98,8 @@ def _task_of_data(words: Recipe, data: Dataset | None) -> str:
     if words.data.startswith("bundled:"):
         return SETS.get(words.data.removeprefix("bundled:"), ("",))[0]
     if words.data.lower().endswith(TABLES):
+        if words.fields or words.task == "table":
+            return "table"
         codes_too = words.task == "codes" or catalogue.tasks_of(words.systems[0]) == ("codes",)
         return "codes" if codes_too else "text"
     if holds_sounds(Path(words.data)):

@@ -18,8 +18,8 @@ class Recipe:
 
     `data` is "bundled:NAME" or a path; `task` what the systems do ("" where system or data say so themselves); `weights`
     maps a system to its file. `labels`, `classes`, `value_range` and `fit` (labelled images that established classifiers are
-    fitted to, with the names of its arrays) belong to classification; `mask` ("lines" or "variable-density") to `noise`, and
-    `kspace` to `axes`, to reconstruction.
+    fitted to, with the names of its arrays) belong to classification, `fields` (the file that declares what may change in a
+    row) to tables; `mask` ("lines" or "variable-density") to `noise`, and `kspace` to `axes`, to reconstruction.
     """
 
     systems: Sequence[str]
@@ -32,6 +32,7 @@ class Recipe:
     fit: str = ""
     fit_key: str | None = None
     fit_labels: str | None = None
+    fields: str = ""
     kspace: bool = False
     key: str | None = None
     axes: str | None = None
@@ -52,7 +53,7 @@ class Recipe:
     def data_dict(self) -> dict[str, Any]:
         values = dict(vars(self))
         values["systems"], values["established"] = list(self.systems), list(self.established)
-        values["fit"] = str(self.fit)
+        values["fit"], values["fields"] = str(self.fit), str(self.fields)
         values["value_range"] = None if self.value_range is None else list(self.value_range)
         return values
 

@@ -62,7 +62,7 @@ def replay_all(folder: AuditFolder, everything: bool, say: Say) -> None:
                f"sha256 {session.data.record.digest[:16]}…"):
         return
     tables = header.get("tables", {})
-    if tables and not say("the tables of phrases and codes are those that were used", session.tables() == tables,
+    if tables and not say("the tables of phrases, codes and fields are those that were used", session.tables() == tables,
                           ", ".join(f"{name}: sha256 {digest[:16]}…" for name, digest in tables.items())):
         return
     start, count, wrong = time.perf_counter(), 0, []

@@ -87,7 +87,7 @@ class Session:
             check, extra_metrics=tuple(dict.fromkeys((*check.extra_metrics, *besides)))) for name, check in found.items()}
 
     def tables(self) -> dict[str, str]:
-        """sha256 of each table of phrases or codes that the checks' sets are made from, by name."""
+        """sha256 of each table of phrases or codes, or of fields, that the checks' sets are made from, by name."""
         return dict(found for check in self.checks().values() if (found := registry.table_of(check.perturbation)))
 
     def bench(self) -> Bench:

@@ -51,9 +51,13 @@ def changed_with_use(system: str, bench: Bench, x: Examples) -> list[list[Flag]]
 def _ask(system: str, bench: Bench, x: Examples) -> Tensor:
     """(places, classes): the scores at the input and beside it, in one direction drawn for the sample.
 
-    Beside a text are its beginnings, in whole lines or, of one line, whole words.
+    Beside a text are its beginnings, in whole lines or, of one line, whole words; beside a row (numbers without a range)
+    other rows of the data, since no other numbers are known to be a row.
     """
-    if x.inputs.is_floating_point():
+    if x.inputs.is_floating_point() and x.inputs.ndim == 2 and x.box is None:
+        others = torch.randperm(max(bench.count, 1), generator=stream(bench.seed, "asked again", x.ids[0]))[: len(AWAY) - 1]
+        places = torch.cat([x.inputs, *([bench.fetch(tuple(others.tolist())).inputs] if bench.count else [])])
+    elif x.inputs.is_floating_point():
         low, high = x.box or (float("-inf"), float("inf"))
         width = high - low if x.box is not None else float(x.inputs.abs().amax())
         signs = torch.randn(x.inputs.shape, generator=stream(bench.seed, "asked again", x.ids[0])).sign().to(x.inputs.dtype)

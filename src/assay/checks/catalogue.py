@@ -17,6 +17,6 @@ from assay.checks import (  # noqa: F401
 )
 from assay.checks.check import METHODS
 from assay.metrics import boundary as boundary_ratio  # noqa: F401
-from assay.metrics import classification, image_quality, orbit, sound, stability  # noqa: F401
+from assay.metrics import classification, image_quality, orbit, sound, stability, tables  # noqa: F401
 
 __all__ = ["METHODS"]

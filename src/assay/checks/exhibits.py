@@ -9,6 +9,8 @@ from torch import Tensor
 
 from assay.checks.check import Bench, key
 from assay.perturbations.details import Details
+from assay.perturbations.field_ball import FieldBall
+from assay.perturbations.field_changes import FieldChanges
 from assay.perturbations.protocol import Examples, PerturbationSet
 
 KINDS = (2, 3)          # axes of one picture: grey (height, width), colour (height, width, 3)
@@ -18,8 +20,11 @@ def pictures_of(system: str, within: PerturbationSet, x: Examples, changed: Exam
                 others: Mapping[str, Tensor], others_normal: Mapping[str, Tensor]) -> dict[str, Tensor | None]:
     """Panels by name: original and changed, and what each system made of both where its outputs are images.
 
-    A drawn detail also leaves the mask of its pixels, so that the report can frame it.
+    A row is shown as the text of its fields. A drawn detail also leaves the mask of its pixels, so that the report can
+    frame it.
     """
+    if isinstance(within, (FieldBall, FieldChanges)):
+        return {"original": within.texts(x), "changed": within.texts(changed)}
     if x.labelled:
         return {"original": x.inputs, "changed": changed.inputs}
     found = {f"worst:{system}": own, f"normal:{system}": normal, "original": x.truth, "changed": _shown(changed, x)}

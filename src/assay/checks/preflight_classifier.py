@@ -38,13 +38,16 @@ def classifier_flags(target: Metered, x: Examples, scores: Tensor, *, seed: int,
 
 
 def _judge_gradients(target: Metered, x: Examples, flags: list[list[Flag]], *, seed: int, check: str) -> None:
-    """Gradients at the images, and a little away from them: a search takes its second step there."""
+    """Gradients at the images, and a little away from them if they have a range: a search takes its second step there."""
     directions = [_normal_numbers(x, seed, check, "difference", k) for k in range(DIRECTIONS)]
-    low, high = x.box or (0.0, 1.0)
-    noise = _normal_numbers(x, seed, check, "away").tanh()
-    away = (x.inputs + AWAY * per_example(_length(x) / noise[0].numel() ** 0.5 / SOFTER, noise) * noise
-            if x.decibels else x.inputs + AWAY * (high - low) * noise).clamp(low, high)
-    for where, at in (("at the image", x), ("beside the image", replace(x, inputs=away))):
+    places = [("at the image", x)]
+    if x.box is not None:
+        low, high = x.box
+        noise = _normal_numbers(x, seed, check, "away").tanh()
+        away = (x.inputs + AWAY * per_example(_length(x) / noise[0].numel() ** 0.5 / SOFTER, noise) * noise
+                if x.decibels else x.inputs + AWAY * (high - low) * noise).clamp(low, high)
+        places.append(("beside the image", replace(x, inputs=away)))
+    for where, at in places:
         watched = _watched(target, at)
         exact, measured = gradient_slopes(target, at, directions)
         for i in range(len(x)):

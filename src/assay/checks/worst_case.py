@@ -19,6 +19,7 @@ from assay.metrics.classification import wrong
 from assay.metrics.protocol import Metric, Response
 from assay.metrics.stability import GAIN
 from assay.perturbations import registry
+from assay.perturbations.field_ball import FieldBall
 from assay.perturbations.protocol import ChoiceSet, Examples, PerturbationSet, stream
 from assay.perturbations.sounds import AddedSound
 from assay.perturbations.union import OfKinds
@@ -186,7 +187,7 @@ def rows(check: Check, system: str, bench: Bench, x: Examples, rung: Rung, own: 
     size = rung.within.size(x, rung.parameters)
     base = _normal_value(metric, own, x)
     worst = metric.compute(own)
-    own_gain = GAIN.compute(own)
+    own_gain = _gain(rung.within, own)
     controls = rung.controls or draw_controls(check, target, bench, x, rung, own.normal)
     draws, gains = controls.values, controls.gains
     unconverged = _unconverged(target, own.changed.inputs)
@@ -243,7 +244,7 @@ def transfer_rows(check: Check, name: str, origin: str, bench: Bench, x: Example
     metric = metrics.find(check.metric)
     base = _normal_value(metric, theirs, x)
     worst, size = metric.compute(theirs), rung.within.size(x, rung.parameters)
-    moved = GAIN.compute(theirs)
+    moved = _gain(rung.within, theirs)
     values = {m: metrics.find(m).compute(theirs) for m in check.extra_metrics}
     return [Finding(
         check=check.id, system=name, role=bench.roles[name], sample=sample, origin=origin,
@@ -268,7 +269,7 @@ def draw_controls(check: Check, target: Metered, bench: Bench, x: Examples, rung
             changed = rung.within.apply(x, p)
             response = Response(output=target(changed.inputs), changed=changed, normal=normal, original=x)
             values.append(metric.compute(response))
-            gains.append(GAIN.compute(response))
+            gains.append(_gain(rung.within, response))
             sizes.append(rung.within.size(x, p))
             for m, seen in extras.items():
                 seen.append(metrics.find(m).compute(response))
@@ -308,6 +309,13 @@ def _adopt_controls(check: Check, target: Metered, bench: Bench, x: Examples, ru
     if check.search.get("kind") in GRADIENT_SEARCHES:
         for i in missed.nonzero().flatten().tolist():
             rung.flags[i].append(Flag(id="worst-below-control"))
+
+
+def _gain(within: PerturbationSet, response: Response) -> Tensor:
+    """The gain (batch,); NaN where phrases or fields change, which have no common unit."""
+    if isinstance(within, (ChoiceSet, FieldBall)):
+        return torch.full((len(response.original),), float("nan"))
+    return GAIN.compute(response)
 
 
 def _normal_value(metric: Metric, response: Response, x: Examples) -> Tensor | None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,16 +11,16 @@ import torch
 
 from assay.arrays import InputError
 from assay.datasets import claims, notes
+from assay.datasets.columns import LABEL_COLUMNS, LONGEST, column_of, labels_of, rows_of, thinned
 from assay.datasets.formats_labelled import class_names
-from assay.datasets.frames import readable, regular_file, shown
+from assay.datasets.frames import readable, shown
 from assay.numerics.texts import encode
 from assay.perturbations.codes import read_claim
 from assay.perturbations.protocol import Examples
 from assay.records import DataRecord, digest_of
 
 MADE_UP = "made by Assay; no patient is described"
-LONGEST = 1_000_000                         # characters of one text
-TEXT_COLUMNS, LABEL_COLUMNS = ("text", "note", "review", "sentence"), ("label", "class", "target", "y")
+TEXT_COLUMNS = ("text", "note", "review", "sentence")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -95,18 +93,16 @@ def load_texts(path: str | Path, *, text_key: str | None = None, label_key: str 
     Raises `InputError` naming file, line and remedy for anything that cannot be read.
     """
     path, names = Path(path), class_names(classes)
-    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
-        raise InputError(f"limit={limit!r}; expected a whole number of at least 1")
-    rows, columns = _rows(path)
-    text_column = _column(columns, text_key, TEXT_COLUMNS, "text_key (--key)", path)
-    label_column = _column(columns, label_key, LABEL_COLUMNS, "label_key (--labels)", path)
+    rows, columns = rows_of(path, "texts")
+    text_column = column_of(columns, text_key, TEXT_COLUMNS, "text_key (--key)", path)
+    label_column = column_of(columns, label_key, LABEL_COLUMNS, "label_key (--labels)", path)
     texts, said, ids = [], [], []
     for line, row in rows:
         texts.append(_text(row[text_column], f"{shown(path)}, line {line}"))
         said.append((row[label_column] or "").strip())
         ids.append((row.get("id") or "").strip() or f"row-{line}")
-    labels, found = _labels(said, names, [line for line, _ in rows], path)
-    kept = range(len(texts)) if limit is None or limit >= len(texts) else [i * len(texts) // limit for i in range(limit)]
+    labels, found = labels_of(said, names, [line for line, _ in rows], path)
+    kept = thinned(len(texts), limit)
     options = {"path": readable(str(path)), "text_key": text_key, "label_key": label_key, "limit": limit,
                "licence": licence, "classes": None if names is None else list(names)}
     return labelled_texts([texts[i] for i in kept], [labels[i] for i in kept], classes=found, ids=[ids[i] for i in kept],
@@ -139,43 +135,6 @@ def labelled_texts(texts: Sequence[str], labels: Sequence[int], *, classes: Sequ
     return LabelledTexts(ids=ids, labels=tuple(labels), classes=tuple(classes), record=record, texts=tuple(texts))
 
 
-def _rows(path: Path) -> tuple[list[tuple[int, dict[str, str]]], list[str]]:
-    """The rows with their lines, and the names of the columns."""
-    suffix = regular_file(path).suffix.lower()
-    if suffix not in (".csv", ".tsv"):
-        raise InputError(f"{shown(path)}: not a table of texts; give a .csv or .tsv with a line of column names")
-    try:
-        content = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = path.read_bytes()[: error.start].count(b"\n") + 1
-        raise InputError(f"{shown(path)}, line {line}: not UTF-8 (byte {error.start}); save the whole file in one encoding, "
-                         "UTF-8") from None
-    csv.field_size_limit(max(csv.field_size_limit(), 4 * LONGEST))
-    reader = csv.DictReader(io.StringIO(content, newline=""), delimiter="\t" if suffix == ".tsv" else ",", strict=True)
-    try:
-        rows = [(reader.line_num, row) for row in reader]
-    except csv.Error as error:
-        raise InputError(f"{shown(path)}, line {reader.line_num}: {error}; is every quotation mark closed?") from None
-    if not rows:
-        raise InputError(f"{shown(path)}: no rows; nothing can be audited")
-    for line, row in rows:
-        if None in row or None in row.values():
-            raise InputError(f"{shown(path)}, line {line}: another number of fields than the first line; put texts that "
-                             "hold the delimiter in quotation marks")
-    return rows, list(reader.fieldnames or ())
-
-
-def _column(columns: Sequence[str], said: str | None, usual: Sequence[str], option: str, path: Path) -> str:
-    if said is not None:
-        if said not in columns:
-            raise InputError(f"{shown(path)}: no column {said!r}; it has {', '.join(columns)}")
-        return said
-    found = [column for column in columns if column.lower() in usual]
-    if len(found) != 1:
-        raise InputError(f"{shown(path)}: which column is meant cannot be told from {', '.join(columns)}; say {option}=")
-    return found[0]
-
-
 def _text(text: str, place: str) -> str:
     if not text or not text.strip():
         raise InputError(f"{place}: the text is empty; remove the row")
@@ -186,17 +145,3 @@ def _text(text: str, place: str) -> str:
     except ValueError as error:
         raise InputError(f"{place}: {error}") from None
     return text
-
-
-def _labels(said: Sequence[str], names: Sequence[str] | None, lines: Sequence[int],
-            path: Path) -> tuple[list[int], tuple[str, ...]]:
-    """Numbers of classes, and the classes' names."""
-    if empty := [line for line, word in zip(lines, said, strict=True) if not word]:
-        raise InputError(f"{shown(path)}, line {empty[0]}: no label; remove the row or fill it in")
-    if all(word.isdecimal() for word in said):
-        numbers = [int(word) for word in said]
-        return numbers, tuple(names or map(str, range(max(numbers) + 1)))
-    known = tuple(names or sorted(set(said)))
-    if unknown := [(line, word) for line, word in zip(lines, said, strict=True) if word not in known]:
-        raise InputError(f"{shown(path)}, line {unknown[0][0]}: label {unknown[0][1]!r} is not one of {', '.join(known)}")
-    return [known.index(word) for word in said], known

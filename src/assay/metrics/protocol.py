@@ -45,7 +45,8 @@ class Metric:
     compares two responses says nothing about an unchanged input: `has_normal` is then false. One
     that `needs_truth` is not asked where nobody knows the true image. Of one that `keeps_draws` rows tell its value under
     each random change beside their mean: for numbers about a whole data set, which are no means over samples. One that
-    is asked `of_all` samples of a classifier does not set those apart that are decided wrongly without any change.
+    is asked `of_all` samples of a classifier does not set those apart that are decided wrongly without any change. One
+    of `two_classes` is about the score of class 1 and is asked of no others.
     """
 
     id: str
@@ -62,6 +63,7 @@ class Metric:
     needs_truth: bool = False
     keeps_draws: bool = False
     of_all: bool = False
+    two_classes: bool = False
 
     @property
     def sign(self) -> float:

@@ -11,6 +11,9 @@ from assay.perturbations.balls import Ball, InputBall, Through
 from assay.perturbations.codes import CodeRewrites, load_codes
 from assay.perturbations.corruptions import NAMES, Corruptions, suits
 from assay.perturbations.details import Details
+from assay.perturbations.field_ball import FieldBall
+from assay.perturbations.field_changes import FieldChanges
+from assay.perturbations.fields import Fields, fields_from, load_fields
 from assay.perturbations.geometric import Affine
 from assay.perturbations.occlusion import MARKS, AddedDetail, Occlusion
 from assay.perturbations.phrases import load_table
@@ -79,6 +82,25 @@ def _codes(spec: Mapping[str, Any], level: float, x: Examples) -> PerturbationSe
     return CodeRewrites(table=load_codes(str(spec["table"])), most=round(level), grades=tuple(spec.get("grades", GRADES)))
 
 
+def _fields(spec: Mapping[str, Any], level: float, x: Examples) -> PerturbationSet:
+    """`which` fields of a row (and the `direction` of monotone ones) changed as `fields` declare; the level is how many."""
+    options = {k: v for k, v in spec.items() if k not in ("kind", "fields")}
+    return FieldChanges(fields=fields_of(spec), most=round(level), **options)
+
+
+def _field_ball(spec: Mapping[str, Any], level: float, x: Examples) -> PerturbationSet:
+    """Numbers moved by at most the share `level` of the tolerances that `fields` declare."""
+    return FieldBall(fields=fields_of(spec), radius=level)
+
+
+def fields_of(spec: Mapping[str, Any]) -> Fields:
+    """The declaration that the words name: the path of a TOML file, or its content as plain values."""
+    said = spec.get("fields")
+    if not said:
+        raise InputError("this check changes fields of a table's rows; say --fields FILE.toml, what may change in them")
+    return fields_from(said) if isinstance(said, Mapping) else load_fields(str(said))
+
+
 def _through(spec: Mapping[str, Any], level: float, x: Examples) -> PerturbationSet:
     return Through(operator=_operator(x), ball=Ball(norm=spec.get("norm", "l2"), radius=level,
                                                     relative=spec.get("relative", True)))
@@ -98,18 +120,24 @@ def _operator(x: Examples) -> Any:
 def table_of(spec: Mapping[str, Any]) -> tuple[str, str] | None:
     """Name and sha256 of the table that the words' set is made from, if it is made from one."""
     kind, name = spec.get("kind"), str(spec.get("table"))
+    if kind in OF_FIELDS:
+        declared = fields_of(spec)
+        return declared.name, declared.digest
     if kind == "substitutions":
         return name, load_table(name).digest
     return (name, load_codes(name).digest) if kind == "codes" else None
 
 
-NESTED = (Affine, InputBall, Through, Written)     # sets whose smaller members lie in the larger
+NESTED = (Affine, FieldBall, FieldChanges, InputBall, Through, Written)     # sets whose smaller members lie in the larger
 OF_IMAGES = frozenset({"added-detail", "affine", "corruption", "occlusion", "patch"})
+OF_FIELDS = frozenset({"field-ball", "fields"})
+MAY_NOT_FIT = OF_IMAGES | OF_FIELDS                 # see `unfit`
 NEED_TRUTH = frozenset({"through", "details"})      # changes of the true image
 SETS: dict[str, Builder] = {
     "acoustics": _acoustics,
     "added-detail": _added, "added-sound": _added_sound, "affine": _affine, "codes": _codes, "corruption": _corruption,
-    "details": _details, "inputs": _inputs, "mistyped": _mistyped, "occlusion": _occlusion,
+    "details": _details, "field-ball": _field_ball,
+    "fields": _fields, "inputs": _inputs, "mistyped": _mistyped, "occlusion": _occlusion,
     "substitutions": _substitutions, "through": _through}
 
 
@@ -119,6 +147,15 @@ def unfit(spec: Mapping[str, Any], x: Examples) -> str:
     `least` in the words is the least number of pixels that the shorter side must have: one pixel means something else where
     eight make an image.
     """
+    if spec.get("kind") in OF_FIELDS:
+        within = build(spec, 1.0, x)
+        assert isinstance(within, (FieldBall, FieldChanges))
+        if isinstance(within, FieldBall):
+            return "" if within.moving else (f"{within.fields.name} declares no number that moves freely within a tolerance "
+                                             "(may_change, within or by, no step, in no tie)")
+        words = {"irrelevant": "irrelevant = true", "changeable": "may_change = true"}
+        said = words.get(within.which, f'monotone = "{within.direction}"')
+        return "" if within.moving else f"{within.fields.name} declares no field with {said}"
     if spec.get("kind") not in OF_IMAGES:
         return ""
     if x.inputs.ndim != 4:

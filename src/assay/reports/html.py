@@ -25,7 +25,8 @@ from assay.reports.wording import CLASSIFYING, FLAGS, WRITTEN, amount, area, pla
 from assay.store import StoreError, write_aside
 
 LIMIT = 5_000_000   # bytes
-SHOWN = {"text": "Texts", "codes": "Texts", "sound": "Sounds", "verification": "Sounds"}      # where it is not pictures
+SHOWN = {"text": "Texts", "codes": "Texts", "sound": "Sounds", "verification": "Sounds",
+         "table": "Rows"}       # what is shown where it is not pictures
 
 
 def write_report(folder: Folder, verdicts: Sequence[Verdict], path: Path) -> Path:

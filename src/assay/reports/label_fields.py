@@ -33,7 +33,8 @@ REPLAY = "assay verify warning_label.json"
 _KINDS = {"WARNING": "demonstrated", "CAUTION": "demonstrated", "NOTICE": "incomplete",
           "NONE FOUND": "searched-none-found", "BOUND PROVED": "certified"}
 _TASKS = {"reconstruction": "image-reconstruction", "classification": "image-classification", "text": "text-classification",
-          "codes": "code-classification", "sound": "sound-classification", "verification": "verification"}
+          "codes": "code-classification", "sound": "sound-classification", "verification": "verification",
+          "table": "decision"}
 _DIGITS = 10    # of stored estimates: sums may differ in the last bits between machines, and labels must not
 
 

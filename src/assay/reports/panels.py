@@ -20,6 +20,7 @@ from assay.reports.sounds import heard_panels
 from assay.reports.wording import CLASSIFYING, MISSING, amount, significant
 
 BUDGET = 3_600_000      # characters of pictures in one report, which leaves room for the rest under 5 MB
+CHANGED = {"codes": "Coded otherwise", "table": "With other values"}        # what an altered record is called, by space
 SIZES = 4               # sizes of change shown per ladder
 DIFFERENCES = ("Change: |changed − original|. Errors: |image − truth|, the truth being the changed image where the image "
                "was changed, and the original where the data were. One grey window for the row: {window}.")
@@ -201,7 +202,7 @@ def _strip(view: _View, row: Finding, title: str) -> Strip:
     if original is not None and original.dtype == np.int32:
         return Strip(title=title, panels=(), differences=(), difference_note="", note="", passages=decided_passages(
             row, view.rows, systems, view.classes, original, _panel(view, row, "changed"),
-            title="Coded otherwise" if space_of(view.check) == "codes" else "In other words"))
+            title=CHANGED.get(space_of(view.check), "In other words")))
     if original is not None and original.dtype == np.int16:
         heard, note = heard_panels(row, view.rows, systems, view.classes, original, _panel(view, row, "changed"), view.rate,
                                    kind=kind_of(row))

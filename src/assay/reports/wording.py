@@ -10,8 +10,8 @@ from typing import Any
 SENTENCE_LIMIT = 180    # characters; longer sentences are not read on a label
 NAME_LIMIT = 40
 MISSING = "not measured"
-CLASSIFYING = ("classification", "text", "codes", "sound", "verification")      # tasks whose systems decide between classes
-WRITTEN = ("text", "codes")      # whose inputs are read, not looked at
+CLASSIFYING = ("classification", "text", "codes", "sound", "verification", "table")    # whose systems decide between classes
+WRITTEN = ("text", "codes", "table")     # whose inputs are read, not looked at
 
 # Names and units of the metrics for findings whose profile does not say; `assay.metrics` declares the same.
 METRICS = {
@@ -26,6 +26,8 @@ METRICS = {
     "error-rate": ("Wrong decisions", "share of the inputs"),
     "changed-decisions": ("Changed decisions", "share of the inputs"),
     "inconsistent-decisions": ("Equivalent records decided differently", "share of the records"),
+    "score-fall": ("Fall of the score of class 1", "log odds"),
+    "score-rise": ("Rise of the score of class 1", "log odds"),
     "probability-shift": ("Change of the probabilities", "share"),
     "heard-as": ("Heard as the given other answer", "share of the sounds"),
     "heard-in-rooms": ("Heard as the given other answer in rooms held out", "share of the rooms"),
@@ -136,7 +138,7 @@ def amount(value: float | None, unit: str = "", *, digits: int = 2) -> str:
     if is_fraction(unit):
         return f"{significant(100 * value, digits)} %"
     if value == 1:
-        unit = re.sub(r"^(phrase|code|word)s\b", r"\1", unit)
+        unit = re.sub(r"^(phrase|code|word|field)s\b", r"\1", unit)
     return f"{significant(value, digits).replace('-', '−') if unit == 'dB' else significant(value, digits)} {unit}".strip()
 
 

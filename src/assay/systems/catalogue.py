@@ -49,7 +49,7 @@ def tasks_of(spec: str) -> tuple[str, ...]:
     if spec.startswith("huggingface:"):
         return ("text",)
     if spec.startswith("sklearn:"):
-        return ("classification", "text", "codes")          # an estimator says what it takes by taking it
+        return ("classification", "text", "codes", "table")    # an estimator says what it takes by taking it
     return ("classification",) if adapters.known(spec) else ()
 
 
