@@ -193,7 +193,10 @@ def _panel(view: _View, row: Finding, name: str) -> NDArray[Any] | None:
 
 def _size_text(view: _View, row: Finding) -> str:
     level = amount(row.level, str(view.check.get("unit", "")))
-    return f"{level} of the data" if str(view.check["id"]) == "sampling" else f"change of {level}"
+    if str(view.check["id"]) == "sampling":
+        return f"{level} of the data"
+    counted = row.unit.startswith(("phrases ", "codes ", "words ", "fields "))      # "1 phrase replaced" is the change
+    return level if counted else f"change of {level}"
 
 
 def _strip(view: _View, row: Finding, title: str) -> Strip:
