@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from assay.arrays import InputError
-from assay.audits import text
 from assay.audits.recipe import Recipe
-from assay.audits.text import split
+from assay.audits.text import established, split
 from assay.datasets.bundled import SETS, names
 from assay.datasets.measured import Dataset, Part
 from assay.datasets.sounds import LabelledSounds, bundled_commands, bundled_voices, load_sounds
-from assay.systems import catalogue
 from assay.systems.shipped import NETWORKS
 
 DATA, ESTABLISHED = "bundled:commands", ("commands-cepstra",)   # what is audited, and beside what, unless the user says
@@ -22,7 +18,11 @@ __all__ = ["DATA", "ESTABLISHED", "KEEP", "SHARD", "datasets", "established", "s
 
 def datasets(words: Recipe) -> tuple[Dataset, Dataset | None]:
     """The audited sounds; nothing is tuned at audit time, so none are set aside."""
-    data: LabelledSounds
+    return limited(words, sounds(words)), None
+
+
+def sounds(words: Recipe) -> LabelledSounds:
+    """The sounds that the recipe names; `InputError` where a system that ships hears another rate."""
     if words.data.startswith("bundled:"):
         known = [*names("sound"), *names("verification")]
         if words.data not in known:
@@ -35,12 +35,11 @@ def datasets(words: Recipe) -> tuple[Dataset, Dataset | None]:
         if (rate := NETWORKS[name].rate if name in NETWORKS else 0) not in (0, data.rate):
             raise InputError(f"system {name!r} hears {rate} samples a second, and the data have {data.rate}; bring them to "
                              f"its rate (ffmpeg -i IN -ar {rate} OUT)")
-    if words.data.startswith("bundled:") and words.limit is not None:
-        return Part(data, tuple(range(min(words.limit, len(data.ids))))), None
-    return data, None
+    return data
 
 
-def established(words: Recipe, name: str, audited: Dataset,
-                tuning: Dataset | None) -> tuple[catalogue.Loaded, dict[str, Any]]:
-    """The established classifier, with the weights it ships with; `InputError` where it scores other classes."""
-    return text.established(words, name, audited, tuning)
+def limited(words: Recipe, data: LabelledSounds) -> Dataset:
+    """The first so many of a bundled set; a folder was cut as it was read."""
+    if words.limit is None or not words.data.startswith("bundled:"):
+        return data
+    return Part(data, tuple(range(min(words.limit, len(data.ids)))))

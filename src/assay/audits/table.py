@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from assay.arrays import InputError
-from assay.audits import text
 from assay.audits.recipe import Recipe
-from assay.audits.text import split
+from assay.audits.text import established, split
 from assay.datasets.measured import Dataset
 from assay.datasets.tables import load_rows
-from assay.systems import catalogue
 
 DATA: str = ""                          # no table ships with Assay
 ESTABLISHED: tuple[str, ...] = ()       # nor a system for one: an established method is named by the user
@@ -28,9 +24,3 @@ def datasets(words: Recipe) -> tuple[Dataset, Dataset | None]:
                          "--fields FILE.toml")
     return load_rows(words.data, fields=words.fields, label_key=words.labels, classes=words.classes, limit=words.limit,
                      licence=words.licence), None
-
-
-def established(words: Recipe, name: str, audited: Dataset,
-                tuning: Dataset | None) -> tuple[catalogue.Loaded, dict[str, Any]]:
-    """The established classifier; `InputError` where it scores other classes."""
-    return text.established(words, name, audited, tuning)

@@ -15,5 +15,4 @@ __all__ = ["DATA", "ESTABLISHED", "KEEP", "SHARD", "datasets", "established", "s
 
 def datasets(words: Recipe) -> tuple[Dataset, Dataset | None]:
     """The audited sounds; a folder has two sub-folders, first those of others and then those of the person."""
-    data, none = sound.datasets(words)
-    return as_verification(data), none
+    return sound.limited(words, as_verification(sound.sounds(words))), None

@@ -137,6 +137,17 @@ class Judge:
                 f"change; {FEWEST} are needed"))
 
 
+def under_others(check: Check, origin: str, bench: Bench, level: float, p: Tensor, stop: Sequence[Stop],
+                 others: Mapping[str, Judge], *, goal: Tensor | None = None) -> list[Finding]:
+    """The other systems, by name, under the changes p that were made for `origin`, on the same held-out views."""
+    rows = []
+    for name, judged in others.items():
+        rate, size = judged.rate(judged.decisions(p), goal), judged.within.size(judged.x, p)
+        rows += [judged.row(check, bench, i, system=name, origin=origin, level=level, rate=rate, size=size, stop=stop[i],
+                            forward=2 * judged.held.count) for i in range(len(judged.x))]
+    return rows
+
+
 def judge(check: Check, target: Metered, bench: Bench, x: Examples, level: float, within: Sticker) -> Judge:
     """The held-out views of the examples, and what the system decides on them without a sticker."""
     held = held_out(check, bench, x, level)

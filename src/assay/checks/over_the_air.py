@@ -12,12 +12,11 @@ from torch.nn.functional import softplus
 from assay.arrays import InputError
 from assay.checks.check import Bench, Check, UnitResult, key, method
 from assay.checks.exhibits import exhibit
-from assay.checks.held_out import HeldOut, Judge
+from assay.checks.held_out import HeldOut, Judge, under_others
 from assay.checks.physical import held_out_flags
 from assay.metrics.classification import decision, wrong
 from assay.metrics.losses import log_odds
-from assay.metrics.sound import hidden_word
-from assay.numerics.norms import norm
+from assay.metrics.sound import hidden_word, signal_to_noise
 from assay.perturbations.protocol import Examples, stream
 from assay.perturbations.rooms import PlayedSound, Rooms, RoomSampler, grid
 from assay.records import Access, Finding
@@ -62,7 +61,9 @@ def over_the_air(check: Check, system: str, bench: Bench, x: Examples) -> UnitRe
         judged, p = judge_in_rooms(check, target, bench, x, level, made.within), made.found.parameters
         decided = judged.decisions(p)
         findings += _rows(check, system, bench, level, made, judged, decided, normal, goal)
-        findings += _others(check, system, bench, x, level, made, goal)
+        others = {name: judge_in_rooms(check, other, bench, x, level, made.within)
+                  for name, other in bench.systems.items() if name != system}
+        findings += under_others(check, system, bench, level, p, made.found.stop, others, goal=goal)
         order = judged.rate(decided, goal).nan_to_num(nan=-1.0).argsort(descending=True, stable=True)[: bench.keep].tolist()
         witnesses |= {key(system, x.ids[i], level): p[i].clone() for i in sorted(order)}
         pictures = {"original": x.inputs, "changed": made.within.apply(x, p).inputs}
@@ -153,30 +154,16 @@ def _rows(check: Check, system: str, bench: Bench, level: float, made: Made, jud
     assert x.truth is not None
     rate, controls = judged.rate(decided, goal), judged.controls(check, bench, level, goal)
     size, draws = made.within.size(x, p), int(check.search.get("draws", DRAWS))
+    changed, control_size = made.within.apply(x, p).inputs, judged.control_size(check, bench, level)
     with torch.no_grad():
-        near = target(made.within.apply(x, p).inputs)
+        near = target(changed)
     beside = {"already-wrong": wrong(normal, x.truth), "label": x.truth, "decision.normal": decision(normal),
-              "decision.worst": decision(near)}
-    ratio = norm(x.inputs).double() / norm(made.within.apply(x, p).inputs - x.inputs).double().clamp_min(1e-30)
-    beside["signal-to-noise.worst"] = 20 * ratio.log10()
+              "decision.worst": decision(near), "signal-to-noise.worst": signal_to_noise(x.inputs, changed)}
     if made.still is not None:
         beside["still.worst"] = judged.rate(judged.decisions(made.still), goal)
     return [judged.row(
         check, bench, i, system=system, origin=system, level=level, rate=rate, size=size, stop=made.found.stop[i],
-        controls=controls, control_size=judged.control_size(check, bench, level),
+        controls=controls, control_size=control_size,
         forward=made.found.forward * draws + (2 + len(controls)) * judged.held.count,
         backward=made.found.backward * draws, flags=held_out_flags(target, made.found, i, judged, rate, controls),
         extra=judged.by_cell(decided, i, goal) | {k: float(v[i]) for k, v in beside.items()}) for i in range(len(x))]
-
-
-def _others(check: Check, origin: str, bench: Bench, x: Examples, level: float, made: Made, goal: Tensor) -> list[Finding]:
-    """Every other system under the same sounds, in the same rooms."""
-    p, rows = made.found.parameters, []
-    size = made.within.size(x, p)
-    for name in bench.systems:
-        if name != origin:
-            judged = judge_in_rooms(check, bench.systems[name], bench, x, level, made.within)
-            rate = judged.rate(judged.decisions(p), goal)
-            rows += [judged.row(check, bench, i, system=name, origin=origin, level=level, rate=rate, size=size,
-                                stop=made.found.stop[i], forward=2 * judged.held.count) for i in range(len(x))]
-    return rows

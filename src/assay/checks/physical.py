@@ -12,7 +12,7 @@ from torch.nn.functional import softplus
 
 from assay.checks.check import STOP_FLAGS, Bench, Check, UnitResult, key, method
 from assay.checks.exhibits import exhibit
-from assay.checks.held_out import FEWEST, Judge, judge, labels, mask_of, sticker_set
+from assay.checks.held_out import FEWEST, Judge, judge, labels, mask_of, sticker_set, under_others
 from assay.metrics.classification import decision, wrong
 from assay.metrics.losses import log_odds, margin
 from assay.numerics.printability import non_printability
@@ -62,7 +62,9 @@ def physical(check: Check, system: str, bench: Bench, x: Examples) -> UnitResult
         judged, p = judge(check, target, bench, x, level, made.within), made.found.parameters
         decided = judged.decisions(p)
         findings += _rows(check, system, bench, level, made, judged, decided, normal)
-        findings += _others(check, system, bench, x, level, made)
+        others = {name: judge(check, other, bench, x, level, made.within)
+                  for name, other in bench.systems.items() if name != system}
+        findings += under_others(check, system, bench, level, p, made.found.stop, others)
         order = judged.rate(decided).nan_to_num(nan=-1.0).argsort(descending=True, stable=True)[: bench.keep].tolist()
         masks = made.within.at(x).expand(len(x), 1, *x.inputs.shape[2:]).to(p.dtype)
         witnesses |= {key(system, x.ids[i], level): torch.cat([p[i], masks[i]]) for i in sorted(order)}
@@ -199,16 +201,3 @@ def held_out_flags(target: Metered, found: SearchResult, i: int, judged: Judge, 
     mine = controls[:, i] if counted >= FEWEST else controls[:0, i]
     named += ["worst-below-control"] if beaten(mine, float(rate[i]), counted) else []
     return tuple(Flag(id=name) for name in named)
-
-
-def _others(check: Check, origin: str, bench: Bench, x: Examples, level: float, made: Made) -> list[Finding]:
-    """Every other system under the same stickers, on the same held-out views."""
-    p = made.found.parameters
-    size, rows = made.within.size(x, p), []
-    for name in bench.systems:
-        if name != origin:
-            judged = judge(check, bench.systems[name], bench, x, level, made.within)
-            rate = judged.rate(judged.decisions(p))
-            rows += [judged.row(check, bench, i, system=name, origin=origin, level=level, rate=rate, size=size,
-                                stop=made.found.stop[i], forward=2 * judged.held.count) for i in range(len(x))]
-    return rows

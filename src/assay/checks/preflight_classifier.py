@@ -44,8 +44,8 @@ def _judge_gradients(target: Metered, x: Examples, flags: list[list[Flag]], *, s
     if x.box is not None:
         low, high = x.box
         noise = _normal_numbers(x, seed, check, "away").tanh()
-        away = (x.inputs + AWAY * per_example(_length(x) / noise[0].numel() ** 0.5 / SOFTER, noise) * noise
-                if x.decibels else x.inputs + AWAY * (high - low) * noise).clamp(low, high)
+        whole = per_example(norm(x.inputs), noise) / noise[0].numel() ** 0.5 if x.decibels else high - low
+        away = (x.inputs + AWAY * whole * noise).clamp(low, high)
         places.append(("beside the image", replace(x, inputs=away)))
     for where, at in places:
         watched = _watched(target, at)

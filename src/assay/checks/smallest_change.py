@@ -19,7 +19,7 @@ from assay.checks.check import STOP_FLAGS, Bench, Check, UnitResult, key, method
 from assay.checks.exhibits import exhibit
 from assay.metrics import protocol as metrics
 from assay.metrics.classification import confidence, decision, input_scale, wrong
-from assay.metrics.sound import HEARD_DISTANCE, heard_as, hidden_word
+from assay.metrics.sound import HEARD_DISTANCE, heard_as, hidden_word, signal_to_noise
 from assay.numerics.norms import norm
 from assay.numerics.order import censored_median
 from assay.perturbations.balls import Ball, InputBall
@@ -209,8 +209,8 @@ def _row(check: Check, system: str, bench: Bench, x: Examples, i: int, normal: T
     if seen:
         extra |= {"decision.worst": float(decision(changed)[i]), "confidence.worst": float(confidence(changed)[i])}
         if x.decibels:
-            whole = float(norm(x.inputs[i:i + 1]) / norm(found.perturbation[i:i + 1]).clamp_min(1e-30))
-            extra["signal-to-noise.worst"] = 20 * math.log10(whole)
+            one = x.inputs[i:i + 1]
+            extra["signal-to-noise.worst"] = float(signal_to_noise(one, one + found.perturbation[i:i + 1]))
     if right and len(flips):
         extra["random-flips"] = float(flips.mean())
         extra["random-never"] = float(radii.isinf().double().mean())

@@ -22,7 +22,6 @@ from assay.datasets import commands, voices
 from assay.datasets.formats_labelled import class_names
 from assay.datasets.formats_wav import full_scale, read_wav, sound_files
 from assay.datasets.frames import Array, digest, readable, shown
-from assay.datasets.measured import Dataset
 from assay.perturbations.protocol import Examples
 from assay.records import DataRecord, digest_of
 
@@ -62,13 +61,7 @@ def bundled_commands(part: str = "audited") -> LabelledSounds:
     """
     if part not in commands.PARTS:
         raise InputError(f"bundled commands have no part {part!r}; known: {', '.join(commands.PARTS)}")
-    clips = commands.commands(part)
-    data = "bundled:commands" if part == "audited" else f"bundled:commands-{part}"
-    return _sounds(
-        read=lambda i: clips[i].samples / 2.0**15, ids=[clip.id for clip in clips], labels=[clip.label for clip in clips],
-        digests=[hashlib.sha256(clip.samples.tobytes()).hexdigest() for clip in clips], classes=commands.CLASSES,
-        rate=commands.RATE, samples=commands.RATE, name="synthetic spoken commands", notes=[f"{part} part"], simulated=True,
-        licence=MADE_UP, options={"data": data})
+    return _bundled("commands", part, commands.commands(part), classes=commands.CLASSES, name="synthetic spoken commands")
 
 
 def bundled_voices(part: str = "audited") -> LabelledSounds:
@@ -79,37 +72,23 @@ def bundled_voices(part: str = "audited") -> LabelledSounds:
     """
     if part not in ("tuning", "audited"):
         raise InputError(f"bundled voices have no part {part!r}; known: tuning, audited")
-    clips = voices.voices(part)
+    return _bundled("voices", part, voices.voices(part), classes=voices.CLASSES, name="clips of synthetic voices")
+
+
+def _bundled(kind: str, part: str, clips: Sequence[commands.Clip], *, classes: tuple[str, ...], name: str) -> LabelledSounds:
     return _sounds(
         read=lambda i: clips[i].samples / 2.0**15, ids=[clip.id for clip in clips], labels=[clip.label for clip in clips],
-        digests=[hashlib.sha256(clip.samples.tobytes()).hexdigest() for clip in clips], classes=voices.CLASSES,
-        rate=commands.RATE, samples=commands.RATE, name="clips of synthetic voices", notes=[f"{part} part"], simulated=True,
-        licence=MADE_UP, options={"data": "bundled:voices" if part == "audited" else f"bundled:voices-{part}"})
+        digests=[hashlib.sha256(clip.samples.tobytes()).hexdigest() for clip in clips], classes=classes, rate=commands.RATE,
+        samples=commands.RATE, name=name, notes=[f"{part} part"], simulated=True, licence=MADE_UP,
+        options={"data": f"bundled:{kind}" if part == "audited" else f"bundled:{kind}-{part}"})
 
 
-def as_verification(data: Dataset) -> Dataset:
+def as_verification(data: LabelledSounds) -> LabelledSounds:
     """The same data as a verification's: class 1 the enrolled person. `InputError` unless there are two classes."""
-    if len(data.record.classes) != 2:
-        raise InputError(f"{data.record.id}: {len(data.record.classes)} classes; a verification has two: give one "
-                         "sub-folder of sounds of others, and then one of the enrolled person's")
-    record = replace(data.record, task="verification")
-    return replace(data, record=record) if isinstance(data, LabelledSounds) else _Verified(data, record)
-
-
-@dataclass(frozen=True, eq=False)
-class _Verified:
-    """A part of a data set under another record."""
-
-    whole: Dataset
-    record: DataRecord
-    operator: None = None
-
-    @property
-    def ids(self) -> tuple[str, ...]:
-        return tuple(self.whole.ids)
-
-    def fetch(self, positions: Sequence[int]) -> Examples:
-        return self.whole.fetch(positions)
+    if len(data.classes) != 2:
+        raise InputError(f"{data.record.id}: {len(data.classes)} classes; a verification has two: give one sub-folder of "
+                         "sounds of others, and then one of the enrolled person's")
+    return replace(data, record=replace(data.record, task="verification"))
 
 
 def load_sounds(path: str | Path, *, classes: str | Path | Sequence[str] | None = None, size: int | None = None,

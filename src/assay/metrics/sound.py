@@ -68,12 +68,15 @@ HEARD_IN_ROOMS = register(Metric(
     rank=lambda r: -losses.margin(r.output, _target(r)), climbs=HEARD_AS.climbs))
 
 
-def signal_to_noise(response: Response) -> PerExample:
-    """20 log₁₀ (‖x‖₂ / ‖x′ − x‖₂) in dB: how far the change lies below the sound as a whole; infinite without one."""
-    x = response.original.inputs
-    return 20 * (norm(x).double() / norm(response.changed.inputs - x).double()).log10()
+def signal_to_noise(x: Tensor, changed: Tensor) -> PerExample:
+    """20 log₁₀ (‖x‖₂ / ‖x′ − x‖₂) in dB: how far the change lies below the sound as a whole; infinite without one.
+
+    >>> signal_to_noise(torch.tensor([[3.0, 4.0]]), torch.tensor([[3.5, 4.0]])).tolist()
+    [20.0]
+    """
+    return 20 * (norm(x).double() / norm(changed - x).double()).log10()
 
 
 SIGNAL_TO_NOISE = register(Metric(
     id="signal-to-noise", name="Signal-to-noise ratio of the change", unit="dB", better="lower", least=-200.0,
-    greatest=math.inf, has_normal=False, compute=signal_to_noise))
+    greatest=math.inf, has_normal=False, compute=lambda r: signal_to_noise(r.original.inputs, r.changed.inputs)))

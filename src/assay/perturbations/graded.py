@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Self
@@ -16,7 +17,7 @@ SEVERITIES = 5
 
 
 @dataclass(frozen=True, kw_only=True)
-class Graded:
+class Graded(ABC):
     """{(kind, severity)}: p (batch, 2) = (index into `names`, severity); severity 0 is the input itself.
 
     What chance there is in a kind is seeded by `seed`, the example's id, the kind and the severity: the same p gives the
@@ -37,9 +38,9 @@ class Graded:
         if not self.severities or not set(self.severities) <= set(range(1, SEVERITIES + 1)):
             raise InputError(f"severities: need some of 1 … {SEVERITIES}, got {self.severities}")
 
+    @abstractmethod
     def one(self, x: Examples, i: int, kind: str, severity: int, generator: torch.Generator) -> Tensor:
         """Example i changed by a kind at a severity from 1 to 5."""
-        raise NotImplementedError
 
     def zero(self, x: Examples) -> Tensor:
         return torch.tensor([[float(self.names.index(self.kinds[0])), 0.0]], dtype=torch.float64).repeat(len(x), 1)

@@ -139,7 +139,8 @@ def amount(value: float | None, unit: str = "", *, digits: int = 2) -> str:
         return f"{significant(100 * value, digits)} %"
     if value == 1:
         unit = re.sub(r"^(phrase|code|word|field)s\b", r"\1", unit)
-    return f"{significant(value, digits).replace('-', '−') if unit == 'dB' else significant(value, digits)} {unit}".strip()
+    shown = significant(value, digits)
+    return f"{shown.replace('-', '−') if unit == 'dB' else shown} {unit}".strip()
 
 
 def area(value: float) -> str:

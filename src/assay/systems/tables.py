@@ -6,14 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from assay.arrays import InputError
 from assay.perturbations.fields import Fields
 from assay.records import Access
-from assay.systems.metered import ContractError
+from assay.systems.answers import scores_of
 
 Cell = float | int | bool | str
 
@@ -45,16 +44,7 @@ class RowSystem:
             raise InputError(f"system {self.name!r} decides on rows of {len(self.fields.fields)} fields, and the inputs "
                              f"have shape {tuple(inputs.shape)}")
         rows = [self._told(row) for row in inputs.tolist()]
-        answers = self.function(rows)
-        try:
-            scores = answers if isinstance(answers, Tensor) else torch.from_numpy(np.asarray(answers, dtype=np.float64))
-        except (TypeError, ValueError) as error:
-            raise ContractError(f"system {self.name!r}: its answers are not numbers ({error}); return scores (rows, "
-                                "classes)") from None
-        if scores.ndim != 2 or len(scores) != len(rows) or scores.is_complex():
-            raise ContractError(f"system {self.name!r}: {len(rows)} rows were given and answers of shape "
-                                f"{tuple(scores.shape)} came back; return real scores (rows, classes)")
-        return scores if scores.is_floating_point() else scores.double()
+        return scores_of(self.function(rows), len(rows), name=self.name, things="rows")
 
     def _told(self, row: Sequence[float]) -> dict[str, Cell]:
         found: dict[str, Cell] = {}

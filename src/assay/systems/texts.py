@@ -6,14 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-import torch
 from torch import Tensor, nn
 
 from assay.arrays import InputError
 from assay.numerics.texts import decode
 from assay.records import Access
-from assay.systems.metered import ContractError
+from assay.systems.answers import scores_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +22,7 @@ class TextSystem:
     with one score z return (0, z). `module` is what holds its weights, if anything does. Raises `ContractError` for
     another number of answers than texts, and for answers that are no real numbers.
 
+    >>> import torch
     >>> from assay.numerics.texts import encode
     >>> system = TextSystem(lambda texts: [[0.0, float(len(text))] for text in texts])
     >>> system(torch.from_numpy(encode(["ab", ""]))).tolist()
@@ -42,13 +41,4 @@ class TextSystem:
             raise InputError(f"system {self.name!r} decides on texts, and the inputs are {inputs.dtype} of shape "
                              f"{tuple(inputs.shape)}")
         texts = list(decode(inputs.cpu().numpy()))
-        answers = self.function(texts)
-        try:
-            scores = answers if isinstance(answers, Tensor) else torch.from_numpy(np.asarray(answers, dtype=np.float64))
-        except (TypeError, ValueError) as error:
-            raise ContractError(f"system {self.name!r}: its answers are not numbers ({error}); return scores (texts, "
-                                "classes)") from None
-        if scores.ndim != 2 or len(scores) != len(texts) or scores.is_complex():
-            raise ContractError(f"system {self.name!r}: {len(texts)} texts were given and answers of shape "
-                                f"{tuple(scores.shape)} came back; return real scores (texts, classes)")
-        return scores if scores.is_floating_point() else scores.double()
+        return scores_of(self.function(texts), len(texts), name=self.name, things="texts")
