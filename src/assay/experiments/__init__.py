@@ -1,0 +1,1 @@
+"""Live experiments on what training learns: each repeats a published one, beside its figures."""

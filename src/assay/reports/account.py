@@ -1,0 +1,85 @@
+"""An account as a self-contained HTML page and as text for a terminal. No torch."""
+
+from __future__ import annotations
+
+import functools
+import math
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from assay.account import Account, Picture, Plot
+from assay.reports import figures
+from assay.reports.pictures import data_uri
+from assay.reports.wording import amount, printable
+
+
+def page(account: Account, *, facts: tuple[tuple[str, str], ...] = ()) -> bytes:
+    """The page's bytes: no script, no link to anywhere; `facts` (name, value) say what was run."""
+    plots = [_drawn(plot) for plot in account.plots]
+    strips = [(strip.title, [(p.caption, _uri(p)) for p in strip.pictures]) for strip in account.strips]
+    text = _environment().from_string(_text("account.html.j2")).render(
+        style=Markup(_text("report.css")), account=account, plots=plots, strips=strips, facts=facts)
+    return str(text).encode()
+
+
+def summary(account: Account) -> Any:
+    """What a terminal shows: question, what was seen, tables, limits."""
+    from rich.console import Group
+    from rich.panel import Panel
+    from rich.table import Table as Grid
+    from rich.text import Text
+
+    def grid(table: Any) -> Grid:
+        shown = Grid(title=Text(table.title, style="bold"), title_justify="left", box=None, pad_edge=False,
+                     header_style="bold", padding=(0, 2, 0, 0), caption_justify="left",
+                     caption=Text(table.note, style="dim") if table.note else None)
+        for i, name in enumerate(table.head):
+            shown.add_column(Text(name), justify="left" if i == 0 else "right")
+        for row in table.rows:
+            shown.add_row(*(Text(printable(cell)) for cell in row))
+        return shown
+
+    head = Text.assemble((account.title, "bold"), "\n", (account.question, "italic"))
+    seen = Text("\n".join(f"• {printable(line)}" for line in account.seen))
+    limits = Text("\n".join(f"Not shown: {printable(line)}" for line in account.limits), style="dim")
+    return Group(Panel(head, padding=(0, 1)), seen, *(item for table in account.tables for item in (Text(""), grid(table))),
+                 Text(""), limits)
+
+
+def _uri(picture: Picture) -> str:
+    return data_uri(np.array(picture.pixels, dtype=np.float64), low=picture.low, high=picture.high)
+
+
+def _drawn(plot: Plot) -> dict[str, Any]:
+    """The plot as a chart; of a logarithmic axis the chart has the logarithms, and its texts the numbers."""
+    def scaled(value: float, log: bool) -> float:
+        return math.log10(value) if log else value
+
+    def text(value: float, log: bool, kind: str) -> str:
+        return amount(10**value if log else value, kind, digits=3)
+
+    series = tuple(figures.Series(name=line.name, style=line.style, points=tuple(
+        (scaled(x, plot.x_log), scaled(y, plot.y_log)) for x, y in line.points)) for line in plot.lines if line.points)
+    chart = figures.Chart(title=plot.title, x_label=plot.x_label, y_label=plot.y_label, series=series,
+                          x_text=lambda x: text(x, plot.x_log, ""), y_text=lambda y: text(y, plot.y_log, plot.kind),
+                          from_zero=not plot.y_log)
+    head, body = figures.table(chart)
+    return {"chart": chart, "svg": Markup(figures.line_chart(chart)), "head": head, "body": body}
+
+
+@functools.cache
+def _text(name: str) -> str:
+    return files("assay.reports").joinpath("templates", name).read_text(encoding="utf-8")
+
+
+@functools.cache
+def _environment() -> Environment:
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.globals |= {"legend_key": lambda style: Markup(figures.legend_key(style))}
+    environment.finalize = lambda value: value if isinstance(value, Markup) else (
+        printable(value).replace(" %", "\u00a0%") if isinstance(value, str) else value)
+    return environment
