@@ -40,7 +40,8 @@ def test_a_wrong_derivative_is_another_training():
     rng = np.random.default_rng(0)
     x, start = rng.standard_normal((7, 2)), layer.drawn(2, 5, rng)
     y = (x[:, 0] > 0).astype(float)
-    mine = layer.train(start, x, y, epochs=40, batch=7, rate=1e-2, rng=rng, derivative=lambda s, t: 2 * layer.logistic(s, t) - 0.1)
+    mine = layer.train(start, x, y, epochs=40, batch=7, rate=1e-2, rng=rng,
+                       derivative=lambda s, t: 2 * layer.logistic(s, t) - 0.1)
     assert np.abs(mine.inner - by_torch(start, x, y, 40, 1e-2, LOSSES[0][1]).inner).max() > 1e-4
 
 
