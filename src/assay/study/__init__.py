@@ -1,0 +1,1 @@
+"""What has a classifier learnt? Success, use, instability and simplicity of candidate structures, with controls."""

@@ -1,0 +1,54 @@
+"""What a study works on: inputs and classes in two halves, one to fit simple learners to and one to judge on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from assay.arrays import InputError
+from assay.perturbations.protocol import stream
+
+MOST = 2_000            # inputs; more are drawn from
+FEWEST = 10             # of a class
+
+
+@dataclass(frozen=True, kw_only=True)
+class Material:
+    """Inputs (n, …), classes (n,), and the places of the two halves; `box` where inputs have a least and greatest value."""
+
+    x: Tensor
+    y: Tensor
+    classes: int
+    box: tuple[float, float] | None
+    fit: Tensor
+    judged: Tensor
+
+    def part(self, which: Tensor) -> tuple[Tensor, Tensor]:
+        return self.x[which], self.y[which]
+
+    def relabelled(self, y: Tensor) -> Material:
+        return replace(self, y=y)
+
+
+def halves(x: Tensor, y: Tensor, *, classes: int, box: tuple[float, float] | None, seed: int) -> Material:
+    """Both halves have the same share of each class (to one). Raises `InputError` for a class with too few inputs."""
+    if len(x) != len(y) or len(x) == 0:
+        raise InputError(f"need one class for each input, got {len(x)} inputs and {len(y)} classes")
+    generator = stream(seed, "halves")
+    if len(x) > MOST:
+        kept = torch.randperm(len(x), generator=generator)[:MOST].sort().values
+        x, y = x[kept], y[kept]
+    count = torch.bincount(y, minlength=classes)
+    if int(count.min()) < FEWEST:
+        raise InputError(f"class {int(count.argmin())} has {int(count.min())} inputs; a study needs at least {FEWEST} of "
+                         "each class, half of them to judge on")
+    fit, judged = [], []
+    for c in range(classes):
+        places = (y == c).nonzero().flatten()
+        places = places[torch.randperm(len(places), generator=generator)]
+        fit.append(places[: len(places) // 2])
+        judged.append(places[len(places) // 2:])
+    return Material(x=x, y=y, classes=classes, box=box, fit=torch.cat(fit).sort().values,
+                    judged=torch.cat(judged).sort().values)

@@ -1,0 +1,194 @@
+"""Running a study, part by part: the system, each structure, simplicity where it decides, non-robust features, surrogate."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from assay.account import Account
+from assay.records import Access, to_json
+from assay.store import write_aside
+from assay.structures.library import fitting
+from assay.structures.protocol import Editable, Structure
+from assay.study import controls, non_robust, simplicity, tell
+from assay.study.instability import Flips, flips, instability
+from assay.study.judgement import threshold
+from assay.study.learner import fit
+from assay.study.material import Material
+from assay.study.spectrum import spectrum
+from assay.study.statistics import balanced_accuracy
+from assay.study.surrogate import surrogate
+from assay.study.use import Use, use
+from assay.systems.protocol import System
+from assay.workbook import Workbook
+
+Watch = Callable[[str, int, int], None]
+CHUNK = 256             # inputs asked at once
+
+
+@dataclass(kw_only=True)
+class Study:
+    """One system on one set of labelled inputs, and the structures it is asked about."""
+
+    system: System
+    data: Material
+    structures: tuple[Structure, ...]
+    refused: Mapping[str, str]
+    seed: int
+    _flips: Flips | None = field(default=None, repr=False)
+
+    @classmethod
+    def of(cls, system: System, data: Material, candidates: Sequence[Structure], *, seed: int = 0) -> Study:
+        kept, refused = fitting(candidates, data.x)
+        return cls(system=system, data=data, structures=kept, refused=refused, seed=seed)
+
+    @property
+    def gradients(self) -> bool:
+        """Whether smallest flips and directions can be asked for: of images and rows whose system gives gradients."""
+        return self.system.access >= Access.GRADIENT and self.data.x.is_floating_point()
+
+    def scores(self, x: Tensor) -> Tensor:
+        return self.system(x)
+
+    def decide(self, x: Tensor) -> Tensor:
+        """Classes of inputs, `CHUNK` at a time."""
+        with torch.no_grad():
+            return torch.cat([self.system(x[i: i + CHUNK]).argmax(1) for i in range(0, len(x), CHUNK)])
+
+    def flips(self) -> Flips:
+        if self._flips is None:
+            self._flips = flips(self.scores, self.data, seed=self.seed)
+        return self._flips
+
+    def parts(self) -> dict[str, Callable[[Workbook], dict[str, Any]]]:
+        """What is to be computed, in order; later parts may read earlier ones."""
+        found: dict[str, Callable[[Workbook], dict[str, Any]]] = {"system": lambda book: self._system()}
+        for g in self.structures:
+            found[f"structure-{_file(g)}"] = lambda book, g=g: self._structure(g, book)     # type: ignore[misc]
+        found["simplicity"] = self._simplicity
+        found["surrogate"] = lambda book: surrogate(self.structures, self.decide, self.data, seed=self.seed)
+        if self.gradients:
+            found["non-robust"] = lambda book: non_robust.learnt_from_changes(self.scores, self.data, seed=self.seed)
+            if self.data.x.ndim == 4:
+                found["feature-sets"] = lambda book: non_robust.feature_sets(self.data, seed=self.seed)
+        return found
+
+    def _system(self) -> dict[str, Any]:
+        x, y = self.data.part(self.data.judged)
+        right = self.decide(x) == y
+        told: dict[str, Any] = {"accuracy": asdict(balanced_accuracy(right, y, 0.0, self.seed)), "right": int(right.sum()),
+                                "n": len(y), "classes": self.data.classes}
+        if self.gradients:
+            found = self.flips()
+            told |= {"flips": {"size": found.size.tolist(), "truth": found.truth.tolist()},
+                     "spectrum": spectrum(self.scores, found)}
+        return told
+
+    def _structure(self, g: Structure, book: Workbook) -> dict[str, Any]:
+        accuracy = book.read("system")["accuracy"]["value"]
+        goal = threshold(1 / self.data.classes, accuracy)
+        x, y = self.data.part(self.data.fit)
+        jx, jy = self.data.part(self.data.judged)
+        learner = fit(g.features(x), y, self.data.classes)
+        success = balanced_accuracy(learner(g.features(jx)).argmax(1) == jy, jy, goal, self.seed, g.id)
+        card: dict[str, Any] = {"id": g.id, "title": g.title, "keeps_truth": g.keeps_truth, "threshold": goal,
+                                "success": asdict(success), "numbers": int(g.features(jx[:1]).shape[1]), "no_use": "",
+                                "permuted": controls.permuted(g, self.decide, self.data, goal, seed=self.seed)}
+        if isinstance(g, Editable):
+            card |= self._edited(g, learner)
+        else:
+            card["no_use"] = "no editor changes it and leaves the rest as it is, so whether it is followed cannot be asked"
+        if self.gradients and g.features(jx[:1]).is_floating_point() and len(self.flips().x):
+            found = instability(g, learner, self.flips(), self.data, seed=self.seed)
+            card |= {"instability": asdict(found.system), "structure_flip": asdict(found.structure),
+                     "alignment": {**asdict(found.alignment), "chance": found.chance}}
+        return card
+
+    def _edited(self, g: Editable, learner: Any) -> dict[str, Any]:
+        followed = use(g, self.decide, learner, self.data, seed=self.seed)
+        told = {"use": asdict(followed.preference), "flip": asdict(followed.flip), "removal": asdict(followed.removal),
+                "within": asdict(followed.within), "pictures": _pictures(followed)}
+        if self.data.x.is_floating_point():
+            sown, accuracy = controls.planted(g, self.data, seed=self.seed)
+            told |= {"planted": {**asdict(sown.preference), "accuracy": accuracy}}
+        return told
+
+    def _simplicity(self, book: Workbook) -> dict[str, Any]:
+        """Asked of structures on which the verdict still hangs: that tell the class, and are followed."""
+        asked = [g for g in self.structures if isinstance(g, Editable) and self._open(book.read(f"structure-{_file(g)}"))]
+        if not asked or not self.data.x.is_floating_point():
+            return {"structures": {}}
+        present = simplicity.curve(self.data, None, seed=self.seed)
+        told: dict[str, Any] = {"present": asdict(present), "structures": {}}
+        for g in asked:
+            absent = simplicity.curve(self.data, g, seed=self.seed)
+            told["structures"][g.id] = {"absent": asdict(absent),
+                                        **asdict(simplicity.simplicity(present, absent, self.seed, g.id))}
+        return told
+
+    @staticmethod
+    def _open(card: Mapping[str, Any]) -> bool:
+        """Whether success and use are positive alone."""
+        return card["success"]["p"] <= controls.ALPHA and card.get("use", {"p": 1.0})["p"] <= controls.ALPHA
+
+
+def run_study(study: Study, path: Path, header: Mapping[str, Any], *, watch: Watch | None = None) -> Account:
+    """Compute the parts that the folder does not hold yet, judge, and write cards and account. Safe to kill and to
+    repeat."""
+    book = Workbook.create(path, {**header, "structures": [g.id for g in study.structures], "refused": dict(study.refused),
+                                  "seed": study.seed})
+    parts = study.parts()
+    for done, (name, work) in enumerate(parts.items()):
+        if book.has(name):
+            continue
+        if watch is not None:
+            watch(name, done, len(parts))
+        start = time.perf_counter()
+        book.write(name, work(book), time.perf_counter() - start)
+    book.seal()
+    results = {name: book.read(name) for name in parts}
+    cards = tell.cards(results)
+    write_aside(path / "structure_cards.json", to_json(cards, indent=1).encode())
+    told = tell.account(results, cards, header, dict(study.refused))
+    write_aside(path / "account.json", to_json(told, indent=1).encode())
+    return told
+
+
+def forecast(study: Study) -> float:
+    """Seconds a study takes, from the time of a few questions and one short training."""
+    x, y = study.data.part(study.data.fit)
+    start = time.perf_counter()
+    study.decide(x[:64])
+    question = (time.perf_counter() - start) / min(64, len(x))
+    training = 0.0
+    if study.data.x.is_floating_point():
+        from assay.study.small_net import trained
+
+        start = time.perf_counter()
+        trained(x, y, study.data.classes, "forecast", steps=10)
+        training = (time.perf_counter() - start) / 10
+    structures, n = len(study.structures), len(study.data.judged)
+    asked = structures * n * 4 * question + (structures * 100 * 60 * question if study.gradients else 0)
+    return asked + training * (structures * controls.PLANTED_STEPS + 3 * 25 * 150 + 3 * non_robust.TRAINING) * 1.3 + (
+        n * 3 * non_robust.STEPS * question * 3 if study.gradients else 0)
+
+
+def _file(g: Structure) -> str:
+    return "".join(c if c.isalnum() or c in "-_" else "-" for c in g.id)[:60]
+
+
+def _pictures(followed: Use) -> list[Any]:
+    """Original and conflict input as rows of grey values, or of colours; nothing where inputs are no images."""
+    shown = []
+    for x in followed.edited:
+        if x.ndim != 3 or x.shape[0] not in (1, 3) or max(x.shape[1:]) > 64:
+            return []
+        shown.append((x[0] if x.shape[0] == 1 else x.permute(1, 2, 0)).round(decimals=3).tolist())
+    return shown
+

@@ -1,0 +1,89 @@
+"""How many samples does it take with the structure, and how many without? Learning curves of small networks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from assay.perturbations.protocol import stream
+from assay.structures.protocol import Editable, neutral
+from assay.study.material import Material
+from assay.study.small_net import accuracy, trained
+from assay.study.statistics import DRAWS, Estimate
+
+SEEDS, SIZES, TESTED = 5, 5, 400
+SIMPLER = 2.0           # times fewer samples with the structure than without
+REACHED = 0.9           # of the final accuracy
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curve:
+    """Accuracy by number of samples, for each seed: `accuracy[seed][i]` at `sizes[i]`."""
+
+    sizes: tuple[int, ...]
+    accuracy: tuple[tuple[float, ...], ...]
+
+
+def sizes_for(data: Material) -> tuple[int, ...]:
+    """From two samples of a class to all of the half that is fitted to, by equal factors."""
+    most, least = len(data.fit), 2 * data.classes
+    return tuple(sorted({round(least * (most / least) ** (i / (SIZES - 1))) for i in range(SIZES)}))
+
+
+def curve(data: Material, g: Editable | None, *, seed: int) -> Curve:
+    """Small networks trained on the first N of a random order of the fitting half; with `g` its structure is neutral in all
+    inputs, those of the test too."""
+    x, y = data.part(data.fit)
+    tx, ty = (v[:TESTED] for v in data.part(data.judged[torch.randperm(len(data.judged), generator=stream(seed, "curve"))]))
+    if g is not None:
+        x, tx = neutral(g, x, data.x[data.fit]), neutral(g, tx, data.x[data.fit])
+    rows = []
+    for k in range(SEEDS):
+        order = torch.randperm(len(x), generator=stream(seed, "order", k))
+        rows.append(tuple(accuracy(trained(x[order[:n]], y[order[:n]], data.classes, seed, k, n), tx, ty)
+                          for n in sizes_for(data)))
+    return Curve(sizes=sizes_for(data), accuracy=tuple(rows))
+
+
+def enough(sizes: Sequence[int], values: Sequence[float]) -> float:
+    """The fewest samples at which the curve has 90 % of its final value, between sizes by their logarithms.
+
+    >>> round(enough((10, 1000), (0.0, 1.0)))
+    631
+    """
+    goal = REACHED * values[-1]
+    for i, value in enumerate(values):
+        if value >= goal:
+            if i == 0 or value == values[i - 1]:
+                return float(sizes[i])
+            share = (goal - values[i - 1]) / (value - values[i - 1])
+            return math.exp(math.log(sizes[i - 1]) + max(share, 0.0) * math.log(sizes[i] / sizes[i - 1]))
+    return float(sizes[-1])
+
+
+def simplicity(present: Curve, absent: Curve, *words: object) -> Estimate:
+    """N90 without the structure over N90 with it: ratio of geometric means over seeds, bootstrap over seeds; p of "at most
+    2".
+
+    >>> c = Curve(sizes=(10, 1000), accuracy=((1.0, 1.0),) * 5)
+    >>> d = Curve(sizes=(10, 1000), accuracy=((0.0, 1.0),) * 5)
+    >>> round(simplicity(c, d).value)
+    63
+    """
+    def logs(c: Curve) -> Tensor:
+        return torch.tensor([math.log(enough(c.sizes, row)) for row in c.accuracy], dtype=torch.float64)
+
+    with_it, without = logs(present), logs(absent)
+    draws = without[_draws(len(without), (*words, "without"))].mean(1)
+    draws = draws - with_it[_draws(len(with_it), (*words, "with"))].mean(1)
+    low, high = draws.quantile(torch.tensor([0.025, 0.975], dtype=torch.float64)).exp().tolist()
+    return Estimate(value=float((without.mean() - with_it.mean()).exp()), low=low, high=high, n=len(with_it),
+                    p=float((1 + (draws <= math.log(SIMPLER)).sum()) / (1 + DRAWS)))
+
+
+def _draws(n: int, words: tuple[object, ...]) -> Tensor:
+    return torch.randint(n, (DRAWS, n), generator=stream("seeds", *words))
