@@ -128,8 +128,8 @@ class Study:
         told: dict[str, Any] = {"present": asdict(present), "structures": {}}
         for g in asked:
             absent = simplicity.curve(self.data, g, seed=self.seed)
-            told["structures"][g.id] = {"absent": asdict(absent),
-                                        **asdict(simplicity.simplicity(present, absent, self.seed, g.id))}
+            ratio = simplicity.simplicity(present, absent, self.data.classes, self.seed, g.id)
+            told["structures"][g.id] = {"absent": asdict(absent), **asdict(ratio)}
         return told
 
     @staticmethod
