@@ -11,7 +11,7 @@ from assay.arrays import InputError
 from assay.perturbations.protocol import stream
 
 MOST = 2_000            # inputs; more are drawn from
-FEWEST = 10             # of a class
+FEWEST = 4              # of a class: two to fit to, two to judge on
 
 
 @dataclass(frozen=True, kw_only=True)
