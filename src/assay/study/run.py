@@ -179,7 +179,7 @@ def forecast(study: Study) -> float:
     if study.gradients:
         asked += 2 * len(x) * non_robust.STEPS * 3 * question + 100 * 200 * 3 * question
         training *= 1.5                             # changed inputs cost steps of their own
-    return asked + training * (structures * controls.PLANTED_STEPS + 3 * 25 * 150 + 6 * non_robust.TRAINING)
+    return asked + training * (structures * controls.PLANTED_STEPS + 25 * 150 + 6 * non_robust.TRAINING)
 
 
 def _file(g: Structure) -> str:
