@@ -127,7 +127,8 @@ def feature_sets(data: Material, *, seed: int) -> dict[str, Any]:
         made = led(net, start, goal, data.box)
         student = trained(made, y, data.classes, seed, name, steps=TRAINING)
         before, after = ((net.penultimate(v) - goal).norm(dim=1).mean() for v in (start, made))
-        rows.append({"trained_on": name, **tested(student, on, data, radius, seed), "left": float(after / before),
+        left = float(after / before) if float(before) > 0 else -1.0     # a teacher whose features are all 0 has none to give
+        rows.append({"trained_on": name, **tested(student, on, data, radius, seed), "left": left,
                      "teacher": tested(net, on, data, radius, seed)["under_change"]})
     return {"rows": rows}
 

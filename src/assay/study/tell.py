@@ -135,7 +135,7 @@ def _non_robust(results: Mapping[str, Mapping[str, Any]]) -> list[Table]:
         head = ("small network trained on", "right on ordinary inputs, %", "right under change, %",
                 "its teacher under change, %", "distance of features left, %")
         rows = tuple((r["trained_on"], _share(r["right"]), _share(r["under_change"]), _share(r["teacher"]),
-                      f"{100 * r['left']:.0f}") for r in made)
+                      f"{100 * r['left']:.0f}" if r["left"] >= 0 else "it learnt none") for r in made)
         found.append(Table(title="Do features alone teach?", head=head, rows=rows, note=(
             "Inputs made from others to have the features that a small network of this study, trained to be robust or not, "
             "gives: about the data, not about the audited system.")))
