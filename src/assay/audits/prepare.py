@@ -11,6 +11,7 @@ from assay.arrays import InputError
 from assay.audits import classification, codes, reconstruction, sound, table, text, verification
 from assay.audits.recipe import Recipe, loaded
 from assay.audits.session import Session
+from assay.audits.vocabulary import validate_words
 from assay.datasets.bundled import SETS
 from assay.datasets.formats_wav import holds_sounds
 from assay.datasets.measured import Dataset
@@ -45,6 +46,8 @@ def session_from(recipe: Mapping[str, Any] | Recipe, *, systems: Mapping[str, ca
             choices[name] = choice
     said = replace(words, established=tuple(words.established) or ("none",))     # no name at all would mean the usual ones
     profile = profiles.load(words.profile, task=words.task, budget=words.budget, truth=audited.record.truth)
+    validate_words(profile)
+    profile = profiles.at_noise(profile, audited.record.noise)
     return Session(name=" and ".join(words.systems), systems=present, data=audited, seed=words.seed, shard=task.SHARD,
                    keep=task.KEEP, choices=choices, recipe=None if made or data is not None else said.data_dict(),
                    profile=_with_fields(profile, audited.record.options.get("fields")))
