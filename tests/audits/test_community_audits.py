@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from assay.api import Audit, audit, verify
+from assay.profiles import load as profiles
 from assay.reports import exports
 
 FORBIDDEN = re.compile(r"\b(complies|compliant|compliance|conforms|safe|robust|passed|DANGER)\b", re.IGNORECASE)
@@ -68,8 +69,6 @@ def test_public_sector_tells_its_refusal_line(tmp_path):
 
 def test_an_audit_of_ours_does_not_need_our_profile_again(tmp_path, monkeypatch):
     """The stored profile is whole: judged, told and labelled again where no profile can be read."""
-    from assay.profiles import load as profiles
-
     profile = child(tmp_path, "public_sector", "text", "spelling", "typing-errors", "synonyms-wide")
     found = audit("notes-cnn", limit=6, profile=profile, budget="demo", out=tmp_path / "a")
     before = found.warning_label
@@ -118,3 +117,31 @@ def test_public_sector_on_pictures(tmp_path):
     skipped = {s["check"]: s["reason"] for s in found.store.skipped}
     assert "24 pixels" in skipped["one-pixel"]                          # why a check is not applicable, on the label too
     assert any("24 pixels" in text for text in found.warning_label["not_tested"])
+
+
+def test_replay_uses_the_stored_profile_where_ours_has_changed(tmp_path):
+    """Also one whose sizes are multiples of the noise: its digest can be taken again from what is stored."""
+    profile = child(tmp_path, "healthcare", "reconstruction", "structure", "structure-lines", "sampling")
+    found = audit("zero-filled", established=("tikhonov",), size=48, limit=2, profile=profile, budget="demo",
+                  out=tmp_path / "a")
+    first = {claim.claim: claim for claim in verify(found.folder)}
+    assert all(claim.holds for claim in first.values())
+    path = Path(profile)
+    path.write_text(path.read_text(encoding="utf-8") + "[override.within-noise]\nlevels = [1.0, 9.0]\n", encoding="utf-8")
+    for step in (lambda: None, path.unlink):
+        step()
+        claims = {claim.claim: claim for claim in verify(found.folder)}
+        assert all(claim.holds for claim in claims.values()) and claims.keys() == first.keys()
+        assert "no longer that one or is not here" in claims["the stored profile has the digest it names"].detail
+    assert "no longer" not in first["the stored profile has the digest it names"].detail
+
+
+@pytest.mark.parametrize("change", [
+    lambda p, c: p.update(rate=0.5), lambda p, c: c["criterion"].update(margin=0.5), lambda p, c: p["not_tested"].pop(),
+    lambda p, c: c["multiples"].update(level=3.0), lambda p, c: c["thresholds"][0].update(status="published"),
+    lambda p, c: p["checks"].reverse(), lambda p, c: p["refusal"].pop() if "refusal" in p else p.update(refusal=[])])
+def test_a_stored_profile_that_was_changed_is_noticed(change):
+    profile = json.loads(json.dumps(profiles.at_noise(profiles.load("healthcare", budget="demo"), 0.01)))
+    assert profiles.digest_holds(profile)
+    change(profile, next(check for check in profile["checks"] if check["id"] == "within-noise"))
+    assert not profiles.digest_holds(profile)

@@ -140,3 +140,15 @@ def test_two_files_that_extend_one_another(tmp_path):
     write(tmp_path, 'extends = "a.toml"\nid = "b"\nversion = "1"\n', "b.toml")
     with pytest.raises(ProfileError, match=r"extends itself.*a.toml → .*b.toml → .*a.toml"):
         load(str(tmp_path / "a.toml"))
+
+
+def test_the_example_is_what_it_says():
+    path = Path(__file__).parents[2] / "examples" / "stricter.toml"
+    made, parent = load(str(path), task="classification"), load("research", task="classification")
+    assert set(checks(parent)) - set(checks(made)) == {"boundary", "invariance", "universal", "fooling", "sticker", "patch"}
+    assert set(checks(made)) - set(checks(parent)) == {"softer-noise"}
+    assert checks(made)["tiny-pixels"]["criterion"] == {**checks(parent)["tiny-pixels"]["criterion"], "level": 0.03}
+    said = {(t.check, t.key): t.status for t in thresholds_of(made)}
+    assert said["", "rate"] == "draft" and said["tiny-pixels", "criterion.level"] == "draft"
+    assert said["tiny-pixels", "criterion.absolute"] == "proposal" and said["rotation", "criterion.level"] == "published"
+    assert said["tiny-pixels", "refusal.tiny.most"] == "draft"

@@ -81,7 +81,7 @@ TOP: dict[str, Type] = {
     "actions": TEXTS, "clauses": TABLES, "checks": TABLES, "budgets": NESTED, "without_truth": ANY_TABLE, "extends": TEXT,
     "without": TEXTS, "override": NESTED, "thresholds": ANY_TABLE, "refusal": TABLES}
 WORDS = ("metric_name", "metric_unit", "verb", "consequence", "space", "range", "noun", "thresholds", "relative_to",
-         "noise")                                                           # read by plans and reports alone
+         "noise", "multiples")                                                           # read by plans and reports alone
 CHECK: dict[str, Type] = {
     "id": TEXT, "title": TEXT, "question": TEXT, "method": TEXT, "metric": TEXT, "criterion": TABLE, "sources": SOURCES,
     "unit": TEXT, "plain": TEXT, "perturbation": TABLE, "search": TABLE, "levels": NUMBERS, "extra_metrics": TEXTS,

@@ -15,7 +15,7 @@ from assay.profiles.keys import REQUIRED, WORDS, validate_check
 from assay.profiles.thresholds import default_of, restated
 from assay.records import digest_of
 
-__all__ = ["WORDS", "ProfileError", "at_noise", "load", "names", "task_of"]
+__all__ = ["WORDS", "ProfileError", "at_noise", "digest_holds", "load", "names", "task_of"]
 
 
 def names() -> dict[str, tuple[str, ...]]:
@@ -84,8 +84,36 @@ def at_noise(profile: Mapping[str, Any], noise: float | None) -> dict[str, Any]:
 def _scaled(check: Mapping[str, Any], noise: float) -> dict[str, Any]:
     criterion = check["criterion"]
     at = {"level": criterion["level"] * noise} if "level" in criterion else {}
-    return {**{key: value for key, value in check.items() if key != "relative_to"}, "noise": noise,
+    said = {"levels": check.get("levels", []), **({"level": criterion["level"]} if at else {})}
+    return {**{key: value for key, value in check.items() if key != "relative_to"}, "noise": noise, "multiples": said,
             "levels": [level * noise for level in check.get("levels", ())], "criterion": {**criterion, **at}}
+
+
+def digest_holds(profile: Mapping[str, Any]) -> bool:
+    """Whether a stored profile has the digest it names, apart from what an audit filled in for its data.
+
+    That is the sizes of multiples of the noise level, whose multiples are stored beside them, and the declaration of a
+    table's fields, which the audit binds by itself.
+    """
+    asked = {key: value for key, value in profile.items() if key != "digest"}
+    plain = {**asked, "checks": [_unscaled(check) for check in profile["checks"]]}
+    bare = {**plain, "checks": [_without_fields(check) for check in plain["checks"]]}
+    return profile["digest"] in (digest_of(plain), digest_of(bare))
+
+
+def _unscaled(check: Mapping[str, Any]) -> dict[str, Any]:
+    if "multiples" not in check:
+        return dict(check)
+    said = check["multiples"]
+    level = {"level": said["level"]} if "level" in said else {}
+    return {**{key: value for key, value in check.items() if key not in ("noise", "multiples")}, "relative_to": "noise",
+            "levels": said["levels"], "criterion": {**check["criterion"], **level}}
+
+
+def _without_fields(check: Mapping[str, Any]) -> dict[str, Any]:
+    if "perturbation" not in check:
+        return dict(check)
+    return {**check, "perturbation": {key: value for key, value in check["perturbation"].items() if key != "fields"}}
 
 
 def _references(data: Mapping[str, Any], known: list[str], where: str) -> None:

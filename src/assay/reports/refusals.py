@@ -43,6 +43,7 @@ class Measured:
     high: float | None = None
     n: int = 0
     why: str = ""
+    recorded: bool = False      # beside a witness of something else: `assay verify` does not replay it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +66,8 @@ class RefusalLine:
         m = self.measured
         counted = f" with n = {m.n}" if m.n else ""
         found = "" if m.value is None or m.low is None or m.high is None else (
-            f" Found: {_percent(m.value)} (95 % interval {_percent(m.low)} to {_percent(m.high)}), n = {m.n}.")
+            f" Found: {_percent(m.value)} (95 % interval {_percent(m.low)} to {_percent(m.high)}), n = {m.n}"
+            f"{'; recorded, without a witness of its own' if m.recorded else ''}.")
         reason = f" ({self.why})" if self.why else ""
         budget = " by what was found within this budget" if self.state == "not crossed" else ""
         state = f"{self.state}{counted if self.state == 'cannot be told' else budget}{reason}"
@@ -166,7 +168,8 @@ def _measured(line: Mapping[str, Any], row: Comparison, findings: Sequence[Findi
         return Measured(why="it is about a share, and the numbers of this check are none")
     held = [min(max(v, 0.0), 1.0) for v in values]
     low, high = bounded_mean_interval(held)
-    return Measured(value=math.fsum(held) / len(held), low=low, high=high, n=len(held))
+    return Measured(value=math.fsum(held) / len(held), low=low, high=high, n=len(held),
+                    recorded=kind == "mean-above" and line["number"] != "worst")
 
 
 def _by_sample(rows: Sequence[Finding], number: str, *, drop: bool) -> list[float]:
