@@ -129,12 +129,8 @@ def judge(findings: Iterable[Finding], check: Mapping[str, Any], system: str, *,
     flags = _unique([*blocked, *(g for f in own for g in f.flags), *_of_decisions(own, judged, criterion)])
     wanted = None if expected is None else expected - len(wrong)
     outcome, reason = (_measurement if measured and not skipped else _outcome)(n, count, wanted, flags, own, skipped)
-    if wrong and not skipped:
-        reason += f"; {len(wrong)} more were wrong without any change and are counted apart"
-    if criterion["kind"] == "worse-than-established" and not skipped:
-        reason += _paired(own, other, criterion, beside)
-    if (fixed := sum(f.extra.get("places", 1.0) == 0 for f, _ in judged)) and not skipped:
-        reason += f"; {fixed} have no place where they may be changed"
+    if not skipped:
+        reason += _notes(own, judged, wrong, other, criterion, beside)
     worst = by_sample(told, "worst")
     low, high = wilson(count, n) if n else (None, None)
     worst_low, worst_high = mean_interval(worst) if len(worst) > 1 else (None, None)
@@ -148,6 +144,16 @@ def judge(findings: Iterable[Finding], check: Mapping[str, Any], system: str, *,
         worst_high=worst_high, transfer=_mean(f.worst for f in at if f.origin != system),
         gain=statistics.median(gains) if gains else None, witnesses=sum(f.witness is not None for f in own),
         flags=tuple(flags))
+
+
+def _notes(own: Sequence[Finding], judged: Sequence[tuple[Finding, bool]], wrong: set[str],
+           other: Mapping[tuple[str, str, float], Finding], criterion: Mapping[str, Any], beside: str) -> str:
+    """What stands beside the reason: rows counted apart, pairs with the other system, samples without a place to change."""
+    notes = f"; {len(wrong)} more were wrong without any change and are counted apart" if wrong else ""
+    if criterion["kind"] == "worse-than-established":
+        notes += _paired(own, other, criterion, beside)
+    fixed = sum(f.extra.get("places", 1.0) == 0 for f, _ in judged)
+    return notes + (f"; {fixed} have no place where they may be changed" if fixed else "")
 
 
 def _pair(row: Finding) -> tuple[str, str, float]:
