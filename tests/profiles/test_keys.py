@@ -38,6 +38,8 @@ MISTAKES = {
                     "mosst", "most"),
     "refusal check": ("", '[[refusal]]\nid = "a"\nkind = "rate-above"\ncheck = "tiny-dat"\nmost = 0.1\nsentence = "x"\n',
                       "tiny-dat", "tiny-data"),
+    "refusal of less than all": ("", '[[refusal]]\nid = "a"\nkind = "sensitivity-below"\ncheck = "tiny-data"\nleast = 1.0\n'
+                                     'sentence = "x"\n', "least", "below 1"),
     "status": ("", '[thresholds]\nstatus = "final"\nsource = "x"\n', "final", "published, draft, proposal"),
 }
 

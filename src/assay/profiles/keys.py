@@ -52,6 +52,7 @@ NUMBER: Type = ("a finite number", _number)
 NUMBERS: Type = ("a list of finite numbers", _list_of(_number))
 RANGE: Type = ("two finite numbers, the lesser first", lambda v: _list_of(_number)(v) and len(v) == 2 and v[0] < v[1])
 SHARE: Type = ("a share above 0 and at most 1", lambda v: _number(v) and 0 < v <= 1)
+PART: Type = ("a share above 0 and below 1", lambda v: _number(v) and 0 < v < 1)    # no sample shows all of a share
 COUNT: Type = ("a whole number, 0 or more", lambda v: isinstance(v, int) and not isinstance(v, bool) and 0 <= v < 10**9)
 MANY: Type = ("a whole number, 1 or more", lambda v: COUNT[1](v) and v > 0)
 TABLE: Type = ("a table of plain values", _is_table)
@@ -89,7 +90,7 @@ CHECK: dict[str, Type] = {
     "verb": TEXT, "consequence": TEXT, "space": TEXT, "range": RANGE, "noun": TEXT, "thresholds": TABLES,
     "relative_to": one_of(("noise",)), "like": TEXT}
 THRESHOLD: dict[str, Type] = {"key": TEXT, "status": one_of(STATUSES), "source": TEXT}
-REFUSAL_KEYS: dict[str, Type] = {"id": TEXT, "kind": one_of(REFUSAL), "check": TEXT, "most": SHARE, "least": SHARE,
+REFUSAL_KEYS: dict[str, Type] = {"id": TEXT, "kind": one_of(REFUSAL), "check": TEXT, "most": SHARE, "least": PART,
                                  "number": TEXT, "sentence": TEXT, "status": one_of(STATUSES), "source": TEXT}
 CLAUSE: dict[str, Type] = {"id": TEXT, "title": TEXT, "status": one_of(("published", "draft", "background")),
                            "checked": TEXT}

@@ -114,7 +114,7 @@ def samples_needed(limit: float, *, below: bool) -> int:
     (72, 368, 23)
     """
     share = limit if below else 1 - limit
-    return 1 if share <= 0 else math.ceil(math.log(TAIL) / math.log(share) - 1e-9) if share < 1 else 1
+    return 1 if share <= 0 else math.ceil(math.log(TAIL) / math.log(share) - 1e-9)
 
 
 def _line(line: Mapping[str, Any], row: Comparison | None, findings: Sequence[Finding], test: AsTest | None,
