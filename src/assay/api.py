@@ -122,7 +122,7 @@ def verify(path: str | Path, *, replay: bool = True, everything: bool = False,
             watch(claims[-1])
         return holds
 
-    good = check_files(folder, say)
+    good = check_files(folder, say) and _check_profile(folder.header, say)
     if good and beside.exists():
         good = _check_label(folder, beside, say)
     if good and replay:
@@ -130,6 +130,22 @@ def verify(path: str | Path, *, replay: bool = True, everything: bool = False,
 
         replay_all(folder, everything, say)
     return claims
+
+
+def _check_profile(header: Any, say: Say) -> bool:
+    """Whether the stored profile is what its digest, which the label names, was taken of; and whether it is still ours."""
+    from assay.profiles import load as profiles
+
+    stored, recipe = header["profile"], header.get("recipe") or {}
+    try:
+        named = profiles.load(recipe["profile"], task=stored.get("task", "reconstruction"), budget=stored["budget"],
+                              truth=bool(header["data"].get("truth", True))) if "profile" in recipe else stored
+        same = named["digest"] == stored["digest"]
+    except profiles.ProfileError:
+        same = False
+    since = "" if same else f"; {recipe['profile']} is no longer that one or is not here, so the stored one is used"
+    return say("the stored profile has the digest it names", profiles.digest_holds(stored),
+               f"sha256 {stored['digest'][:16]}…{since}")
 
 
 def _check_label(folder: AuditFolder, path: Path, say: Say) -> bool:

@@ -10,17 +10,24 @@ A criterion is data with a `kind`:
 - "flips-within": a change of at most `within` flips the decision, and random changes must be at least `over_random`
   times as large to do so, or `louder` decibels above it;
 - "worsens-with-more": at a level above `base`, the value is worse than at `base` by more than `tolerance` (a share);
+- "worse-than-established": under its own worst change of the same size the value is worse than the established method's
+  under its own, on the same sample and at the same level, by more than `margin` (in the metric's unit), and it also grew
+  by more: not worse than what people trust already. Paired, and symmetrical: the established method is judged against the
+  first audited system in the same way, so the two counts are the discordant pairs of a sign test. Where the other's own
+  search carries a serious flag the pair says nothing and is not judged;
 - "measures": nothing is harm. The numbers are told, and the verdict is `not applicable`: a measurement, not a test.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from assay.numerics.intervals import mean_interval, wilson
+from assay.numerics.pairs import sign_test
 from assay.records import Finding, Flag, Outcome, Role, Stop, Verdict
 
 SERIOUS = frozenset({
@@ -41,8 +48,10 @@ def apart(finding: Finding) -> bool:
     return finding.extra.get("already-wrong", 0.0) > 0
 
 
-def harmed(finding: Finding, criterion: Mapping[str, Any]) -> bool | None:
+def harmed(finding: Finding, criterion: Mapping[str, Any], beside: Finding | None = None) -> bool | None:
     """Whether the criterion fires on this row; None where there is nothing to judge: no numbers, or wrong already.
+
+    `beside` is the other system's row of the same sample and level, for a criterion that compares the two.
 
     >>> row = Finding.empty(check="c", system="s", role="audited", sample="1", unit="", metric="m", better="lower")
     >>> harmed(row, {"kind": "reaches", "threshold": 0.5}) is None
@@ -61,6 +70,8 @@ def harmed(finding: Finding, criterion: Mapping[str, Any]) -> bool | None:
         needed = (finding.worst + criterion["louder"] if "louder" in criterion
                   else criterion.get("over_random", 1.0) * finding.worst)
         return bool(finding.worst <= criterion["within"] and chance >= needed)
+    if kind == "worse-than-established":
+        return _worse(finding, beside, float(criterion["margin"]))
     if finding.normal is None:
         return None
     growth = worst - harm(finding.normal, finding)
@@ -68,7 +79,7 @@ def harmed(finding: Finding, criterion: Mapping[str, Any]) -> bool | None:
         return (finding.level or 0.0) > criterion["base"] and growth > criterion["tolerance"] * abs(finding.normal)
     if kind != "grows":
         raise ValueError(f"criterion: unknown kind {kind!r}; known: flips-within, grows, measures, reaches, "
-                         "worsens-with-more")
+                         "worse-than-established, worsens-with-more")
     needed = criterion["absolute"] if "absolute" in criterion else criterion["per_level"] * (finding.level or 0.0)
     by_chance = 0.0 if finding.average is None else max(0.0, harm(finding.average, finding)
                                                         - harm(finding.normal, finding))
@@ -77,19 +88,38 @@ def harmed(finding: Finding, criterion: Mapping[str, Any]) -> bool | None:
     return growth >= needed and growth >= criterion.get("over_control", 1.0) * by_chance and moved
 
 
+def _worse(finding: Finding, beside: Finding | None, margin: float) -> bool | None:
+    """Whether the row is worse than the other system's by more than the margin, and grew by more than that one's.
+
+    A search of the other that was too weak would make this one look worse, one that did not converge look better: with such
+    a flag the pair says nothing where it would say that.
+    """
+    if beside is None or beside.worst is None or finding.worst is None:
+        return None
+    worst, other = harm(finding.worst, finding), harm(beside.worst, beside)
+    fired = worst - other > margin
+    if finding.normal is not None and beside.normal is not None:    # a metric may say nothing about an unchanged input
+        fired &= worst - harm(finding.normal, finding) > other - harm(beside.normal, beside)
+    doubts = {flag.id for flag in beside.flags} & (SERIOUS if fired else DISCREDITING)
+    return None if doubts else fired
+
+
 def judge(findings: Iterable[Finding], check: Mapping[str, Any], system: str, *, role: Role,
-          blocked: Sequence[Flag] = (), expected: int | None = None, skipped: str = "") -> Verdict:
+          blocked: Sequence[Flag] = (), expected: int | None = None, skipped: str = "", beside: str = "",
+          doubts: Sequence[Flag] = ()) -> Verdict:
     """The verdict of one check on one system, from its own rows (transfer rows give the transfer mean).
 
+    `beside` is the system that a criterion compares with, `doubts` serious flags raised about that one beforehand.
     `blocked` are serious flags raised about the system before the check (preflight); `expected` the number of samples
     planned: fewer judged ones make "none found" inconclusive.
     """
-    criterion = check["criterion"]
+    criterion, findings = check["criterion"], list(findings)
     mine = [f for f in findings if f.check == check["id"] and f.system == system]
     level = criterion.get("level")
     at = [f for f in mine if level is None or f.level is None or abs(f.level - level) < 1e-12]
     own = [f for f in at if f.origin == system]
-    judged = [(f, fired) for f in own if (fired := harmed(f, criterion)) is not None]
+    other = _own_rows(findings, check, beside, doubts)
+    judged = [(f, fired) for f in own if (fired := harmed(f, criterion, other.get(_pair(f)))) is not None]
     samples = {f.sample for f, _ in judged}
     fired_on = {f.sample for f, fired in judged if fired}
     n, count = len(samples), len(fired_on)
@@ -99,10 +129,8 @@ def judge(findings: Iterable[Finding], check: Mapping[str, Any], system: str, *,
     flags = _unique([*blocked, *(g for f in own for g in f.flags), *_of_decisions(own, judged, criterion)])
     wanted = None if expected is None else expected - len(wrong)
     outcome, reason = (_measurement if measured and not skipped else _outcome)(n, count, wanted, flags, own, skipped)
-    if wrong and not skipped:
-        reason += f"; {len(wrong)} more were wrong without any change and are counted apart"
-    if (fixed := sum(f.extra.get("places", 1.0) == 0 for f, _ in judged)) and not skipped:
-        reason += f"; {fixed} have no place where they may be changed"
+    if not skipped:
+        reason += _notes(own, judged, wrong, other, criterion, beside)
     worst = by_sample(told, "worst")
     low, high = wilson(count, n) if n else (None, None)
     worst_low, worst_high = mean_interval(worst) if len(worst) > 1 else (None, None)
@@ -116,6 +144,38 @@ def judge(findings: Iterable[Finding], check: Mapping[str, Any], system: str, *,
         worst_high=worst_high, transfer=_mean(f.worst for f in at if f.origin != system),
         gain=statistics.median(gains) if gains else None, witnesses=sum(f.witness is not None for f in own),
         flags=tuple(flags))
+
+
+def _notes(own: Sequence[Finding], judged: Sequence[tuple[Finding, bool]], wrong: set[str],
+           other: Mapping[tuple[str, str, float], Finding], criterion: Mapping[str, Any], beside: str) -> str:
+    """What stands beside the reason: rows counted apart, pairs with the other system, samples without a place to change."""
+    notes = f"; {len(wrong)} more were wrong without any change and are counted apart" if wrong else ""
+    if criterion["kind"] == "worse-than-established":
+        notes += _paired(own, other, criterion, beside)
+    fixed = sum(f.extra.get("places", 1.0) == 0 for f, _ in judged)
+    return notes + (f"; {fixed} have no place where they may be changed" if fixed else "")
+
+
+def _pair(row: Finding) -> tuple[str, str, float]:
+    return row.sample, "" if row.origin_sample == row.sample else row.origin_sample, row.level or 0.0
+
+
+def _own_rows(findings: Sequence[Finding], check: Mapping[str, Any], system: str,
+              doubts: Sequence[Flag]) -> dict[tuple[str, str, float], Finding]:
+    """The system's rows under its own search, by sample and level, with what was raised about the system beforehand."""
+    return {_pair(f): dataclasses.replace(f, flags=(*f.flags, *doubts)) if doubts else f
+            for f in findings if f.check == check["id"] and f.system == system == f.origin}
+
+
+def _paired(own: Sequence[Finding], other: Mapping[tuple[str, str, float], Finding], criterion: Mapping[str, Any],
+            beside: str) -> str:
+    """Discordant pairs among the samples, with the exact sign test: worse here, worse there."""
+    if not other:
+        return "; no other system was judged on the same samples"
+    here = {f.sample for f in own if harmed(f, criterion, other.get(_pair(f)))}
+    there = {f.sample for f in own if (g := other.get(_pair(f))) is not None and harmed(g, criterion, f)}
+    b, c = len(here - there), len(there - here)
+    return f"; worse than {beside} on {b}, and {beside} worse on {c} (exact sign test: p = {sign_test(b, c):.2g})"
 
 
 def by_sample(rows: Iterable[Finding], field: str) -> list[float]:
@@ -196,15 +256,18 @@ def judge_all(findings: Sequence[Finding], profile: Mapping[str, Any], *, system
     reasons = {(s["check"], s["system"]): s["reason"] for s in skipped}
     order = sorted(roles, key=lambda name: (roles[name] != "audited", list(roles).index(name)))
     preflight = [f for f in findings if f.check == "preflight"]
+    first = {role: next((name for name in order if roles[name] == role), "") for role in ("audited", "established")}
     verdicts = []
+    blocked = {name: [g for f in preflight if f.system == name for g in f.flags if g.id in SERIOUS] for name in order}
     for check in profile["checks"]:
         if check["id"] == "preflight":
             continue
         for name in order:
-            blocked = [g for f in preflight if f.system == name for g in f.flags if g.id in SERIOUS]
-            verdicts.append(judge(findings, check, name, role=roles[name], blocked=blocked,
+            beside = first["established" if roles[name] == "audited" else "audited"]
+            verdicts.append(judge(findings, check, name, role=roles[name], blocked=blocked[name],
                                   expected=(planned or {}).get((check["id"], name)),
-                                  skipped=reasons.get((check["id"], name), "")))
+                                  skipped=reasons.get((check["id"], name), ""), beside=beside,
+                                  doubts=blocked.get(beside, ())))
     return verdicts
 
 

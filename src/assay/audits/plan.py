@@ -77,6 +77,11 @@ def not_applicable(check: Check, system: Any, session: Session) -> str:
     """Why the check cannot be asked of the system, or ""."""
     if check.method not in METHODS:
         return f"unknown method {check.method!r}"
+    said = next(item for item in session.profile["checks"] if item["id"] == check.id)
+    if said.get("relative_to") == "noise":          # nobody made sizes of the multiples
+        return "its sizes are multiples of the noise level, and the noise of these data is not known"
+    if check.criterion.get("kind") == "worse-than-established" and "established" not in session.roles.values():
+        return "it asks whether the system does worse than an established method, and there is none; say --established NAME"
     if system.access < Access[check.needs]:
         return f"needs {check.needs.lower()}s, and the system gives {Access(system.access).name.lower()}s only"
     if check.method == "sampling":

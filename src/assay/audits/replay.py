@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -28,6 +28,8 @@ from assay.metrics.stability import GAIN, input_unit
 from assay.numerics.norms import norm
 from assay.perturbations import registry
 from assay.perturbations.protocol import ChoiceSet, Examples
+from assay.profiles.errors import ProfileError
+from assay.profiles.load import load as load_profile
 from assay.records import Finding, digest_of
 from assay.searches.power_iteration import linearised
 from assay.store import AuditFolder, StoreError, witness_key
@@ -52,7 +54,7 @@ def replay_all(folder: AuditFolder, everything: bool, say: Say) -> None:
     if not header.get("recipe"):
         say("the system can be built again", False, "it was audited from memory, so only files and label were checked")
         return
-    session = session_from(header["recipe"] if everything else as_chosen(header, folder))
+    session = session_from(header["recipe"] if everything else as_chosen(header, folder), profile=_changed_since(header))
     digests = {r["name"]: r["digest"] for r in header["systems"]}
     for loaded in session.systems:
         name = loaded.record.name
@@ -76,6 +78,17 @@ def replay_all(folder: AuditFolder, everything: bool, say: Say) -> None:
                          f"at level {finding.level:g}")
     say("replayed witnesses give the recorded numbers", not wrong,
         "; ".join(wrong[:3]) or f"{count} numbers in {time.perf_counter() - start:.1f} s")
+
+
+def _changed_since(header: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The stored profile, where the one that the recipe names is no longer the same; None where it is."""
+    recipe, stored = header["recipe"], header["profile"]
+    try:
+        named = load_profile(recipe["profile"], task=stored.get("task", "reconstruction"), budget=recipe["budget"],
+                             truth=bool(header["data"].get("truth", True)))
+    except ProfileError:
+        return cast(Mapping[str, Any], stored)
+    return None if named["digest"] == stored["digest"] else cast(Mapping[str, Any], stored)
 
 
 def differing(row: Finding, numbers: Mapping[str, float]) -> list[str]:

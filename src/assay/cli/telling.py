@@ -41,7 +41,9 @@ def judge(folder: Path, profile: str | None, budget: str) -> int:
     stored = Audit(folder)
     task = stored.header["profile"].get("task", "reconstruction")
     truth = bool(stored.header["data"].get("truth", True))
-    chosen = profiles.load(profile, task=task, budget=budget, truth=truth) if profile else stored.header["profile"]
+    noise = stored.header["data"].get("noise")
+    chosen = profiles.at_noise(profiles.load(profile, task=task, budget=budget, truth=truth), noise) if profile else \
+        stored.header["profile"]
     for verdict in stored.judged(chosen):
         click.echo(f"{verdict.check}\t{verdict.system}\t{verdict.outcome}\t{verdict.reason}")
     return 0

@@ -12,6 +12,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from assay.numerics.binary import SPECIFICITY
+from assay.profiles.thresholds import counts, thresholds_of
 from assay.records import Finding, Verdict
 from assay.reports import figures
 from assay.reports.bars import bar_range, bars
@@ -20,6 +21,7 @@ from assay.reports.curves import ladder_charts
 from assay.reports.headline import headline, noun
 from assay.reports.kinds import Table, kinds_table
 from assay.reports.panels import BUDGET, galleries
+from assay.reports.refusals import refusals_by_system
 from assay.reports.two_classes import POSITIVE, as_tests, populations
 from assay.reports.wording import CLASSIFYING, FLAGS, WRITTEN, amount, area, plain_change, printable, significant, span
 from assay.store import StoreError, write_aside
@@ -65,6 +67,8 @@ def render(folder: Folder, verdicts: Sequence[Verdict], *, budget: int = BUDGET)
         labelled=profile.get("task") in CLASSIFYING, texts=profile.get("task") in WRITTEN,
         shown=SHOWN.get(str(profile.get("task")), "Pictures"),
         tests=populations(as_tests(rows, findings, folder.header)),
+        refusals=refusals_by_system(folder.header, rows, findings, complete=is_complete(folder)),
+        thresholds=thresholds_of(profile), told=counts(profile),
         positive=POSITIVE, asked=SPECIFICITY, others=[v for v in verdicts if v.role == "established"],
         established={v.system for v in verdicts if v.role == "established"})
 

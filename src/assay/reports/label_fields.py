@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from assay.numerics.binary import SPECIFICITY
+from assay.profiles.thresholds import counts
 from assay.records import Access, Finding, Outcome, digest_of
 from assay.reports.bars import bar_range
 from assay.reports.comparison import (
@@ -25,6 +26,7 @@ from assay.reports.comparison import (
     worst_estimate,
 )
 from assay.reports.headline import Headline, noise_ratio, noun, space_of
+from assay.reports.refusals import RefusalLine
 from assay.reports.two_classes import POSITIVE, AsTest, Condition, Performance
 from assay.reports.wording import plain_change, printable, sentence
 from assay.verdicts import by_sample
@@ -171,12 +173,22 @@ def not_tested(folder: Folder, rows: Sequence[Comparison]) -> list[str]:
     return list(dict.fromkeys(lines)) or ["anything beyond the checks listed on this label"]
 
 
-def profile_of(profile: Mapping[str, Any]) -> dict[str, Any]:
-    """The question list that was asked, bound by its digest, and the clauses its evidence is relevant to."""
+def profile_of(profile: Mapping[str, Any], rows: Sequence[Comparison]) -> dict[str, Any]:
+    """The question list that was asked, bound by its digest, where its numbers come from, and the clauses that evidence of
+    checks that gave a result is relevant to."""
+    told = {row.audited.check for row in rows if row.audited.n or row.audited.measured}
+    clauses = [c for c in profile.get("clauses", []) if "checks" not in c or told & set(c["checks"])]
     return {"community": profile["community"], "id": profile["id"], "version": profile["version"],
-            "digest": _sha(profile["digest"]), "rate": profile["rate"],
-            "clauses": [{key: str(c[key]) for key in ("id", "title", "status", "checked")}
-                        for c in profile.get("clauses", [])]}
+            "digest": _sha(profile["digest"]), "rate": profile["rate"], "thresholds": counts(profile),
+            "clauses": [{key: str(c[key]) for key in ("id", "title", "status", "checked")} for c in clauses]}
+
+
+def refusal(lines: Sequence[RefusalLine]) -> list[dict[str, Any]]:
+    """Each refusal line of the profile, with its number and where that lies; empty where the profile has none."""
+    return [{"id": line.id, "check": line.check, "sentence": printable(line.sentence), "state": line.state,
+             "limit": line.limit, "value": None if line.measured.value is None else _rounded(line.measured.value),
+             "ci95": _interval(line.measured.low, line.measured.high), "n": line.measured.n, "why": printable(line.why),
+             "status": line.status, "source": printable(line.source), "words": printable(line.words)} for line in lines]
 
 
 def provenance(header: Mapping[str, Any], sealed: str) -> dict[str, Any]:

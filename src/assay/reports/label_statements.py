@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from assay.reports.wording import CONTROLS, amount, area, shortened, significant, span
 
 # Longest rows of the drawing, in lines; what is cut ends in an ellipsis and stands whole in the JSON and the text.
-_LIMITS = {"As a test": 9, "Not tested": 7, "Checks": 9, "Evidence": 4}
+_LIMITS = {"As a test": 9, "Not tested": 7, "Checks": 9, "Evidence": 4, "Refusal": 6}
 
 _INDEPENDENCE = {"self": "self-tested", "second-party": "second party", "third-party": "third party"}
 
@@ -61,6 +61,7 @@ def rows(label: Mapping[str, Any]) -> list[tuple[str, str, int]]:
     listed = [("Change used", _change(label)), ("Harm means", _harm(label)), ("As a test", _as_test(label)),
               ("Evidence", _evidence(label)),
               ("Checks", _checks(label)),
+              ("Refusal", " ".join(line["words"] for line in label["refusal"])),
               ("Not tested", " ".join(f"{t[:1].upper()}{t[1:].rstrip('.')}." for t in label["not_tested"])),
               ("What to do", " ".join(label["actions"])), ("Profile", _profile(label)), ("Tested by", _auditor(label))]
     return [(name, text, _LIMITS.get(name, 5)) for name, text in listed if text]
@@ -177,8 +178,29 @@ def _checks(label: Mapping[str, Any]) -> str:
 def _profile(label: Mapping[str, Any]) -> str:
     profile = label["profile"]
     text = f"{profile['community']} / {profile['id']} {profile['version']}, rule {label['headline']['rule']}."
-    clauses = ", ".join(clause["id"] for clause in profile["clauses"])
+    if told := profile["thresholds"]:
+        total, proposed = told["total"], told["proposal"]
+        text += f" {proposed} of its {total} thresholds are proposals." if proposed and total else ""
+    clauses = documents(profile["clauses"])
     return f"{text} Evidence relevant to {clauses}." if clauses else text
+
+
+def documents(clauses: Sequence[Mapping[str, str]]) -> str:
+    """Each document once, with its clauses in brackets and, of a draft, that it is one.
+
+    >>> one, two = {"id": "A, 1", "status": "draft"}, {"id": "A, 2", "status": "draft"}
+    >>> documents([one, two, {"id": "B", "status": "published"}])
+    'A (draft: 1, 2), B'
+    """
+    found: dict[tuple[str, str], list[str]] = {}
+    for clause in clauses:
+        document, _, part = clause["id"].partition(", ")
+        found.setdefault((document, clause["status"]), []).extend([part] if part else [])
+    words = []
+    for (document, status), parts in found.items():
+        inside = ": ".join(filter(None, ["" if status == "published" else status, ", ".join(parts)]))
+        words.append(f"{document} ({inside})" if inside else document)
+    return ", ".join(words)
 
 
 def _auditor(label: Mapping[str, Any]) -> str:

@@ -20,12 +20,13 @@ import rfc8785
 
 from assay.records import Verdict
 from assay.reports import label_fields
-from assay.reports.comparison import Folder, compare
+from assay.reports.comparison import Folder, compare, is_complete
 from assay.reports.headline import headline
 from assay.reports.label_layout import layout
 from assay.reports.label_png import render_png
 from assay.reports.label_svg import render_svg
 from assay.reports.label_text import render_text
+from assay.reports.refusals import refusal_lines
 from assay.reports.two_classes import as_tests, told_with
 from assay.reports.wording import printable
 from assay.store import StoreError, write_aside
@@ -33,7 +34,7 @@ from assay.store import StoreError, write_aside
 __all__ = ["LabelError", "build", "canonical", "differences", "drawn", "expired", "read", "render_png", "render_svg",
            "render_text", "validate", "write_all"]
 
-VERSION = "0.4"
+VERSION = "0.5"
 
 
 class LabelError(ValueError):
@@ -61,6 +62,7 @@ def build(folder: Folder, verdicts: Sequence[Verdict], *, auditor: Mapping[str, 
     rows = compare(verdicts, header["profile"], system=name)
     row = top.on or (rows[0] if rows else None)
     told = told_with(as_tests(rows, findings, header), row, header["profile"]["headline"])
+    lines = refusal_lines(header["profile"], rows, findings, header, complete=is_complete(folder))
     label: dict[str, Any] = {
         "schema_version": VERSION,
         "subject": label_fields.subject(header, name, version),
@@ -74,7 +76,8 @@ def build(folder: Folder, verdicts: Sequence[Verdict], *, auditor: Mapping[str, 
         "evidence": label_fields.evidence(folder, rows, top, findings),
         "scope": label_fields.scope(header, row),
         "not_tested": label_fields.not_tested(folder, rows),
-        "profile": label_fields.profile_of(header["profile"]),
+        "refusal": label_fields.refusal(lines),
+        "profile": label_fields.profile_of(header["profile"], rows),
         "auditor": dict(auditor) if auditor else {"name": "not attributed", "independence": "self", "contact": ""},
         "provenance": label_fields.provenance(header, sealed),
         "issued": label_fields.stamp(issued),
