@@ -20,6 +20,7 @@ from assay.reports.curves import ladder_charts
 from assay.reports.headline import headline, noun
 from assay.reports.kinds import Table, kinds_table
 from assay.reports.panels import BUDGET, galleries
+from assay.reports.risks import risks
 from assay.reports.two_classes import POSITIVE, as_tests, populations
 from assay.reports.wording import CLASSIFYING, FLAGS, WRITTEN, amount, area, plain_change, printable, significant, span
 from assay.store import StoreError, write_aside
@@ -64,6 +65,7 @@ def render(folder: Folder, verdicts: Sequence[Verdict], *, budget: int = BUDGET)
         counted=noun(profile, top.on.check if top.on else None), change=plain_change,
         labelled=profile.get("task") in CLASSIFYING, texts=profile.get("task") in WRITTEN,
         shown=SHOWN.get(str(profile.get("task")), "Pictures"),
+        risks=risks(rows, findings),
         tests=populations(as_tests(rows, findings, folder.header)),
         positive=POSITIVE, asked=SPECIFICITY, others=[v for v in verdicts if v.role == "established"],
         established={v.system for v in verdicts if v.role == "established"})
