@@ -17,6 +17,7 @@ from assay.reports import figures
 from assay.reports.bars import bar_range, bars
 from assay.reports.comparison import Comparison, Folder, compare, is_complete
 from assay.reports.curves import ladder_charts
+from assay.reports.extrapolation import extrapolations
 from assay.reports.headline import headline, noun
 from assay.reports.kinds import Table, kinds_table
 from assay.reports.panels import BUDGET, galleries
@@ -65,7 +66,7 @@ def render(folder: Folder, verdicts: Sequence[Verdict], *, budget: int = BUDGET)
         counted=noun(profile, top.on.check if top.on else None), change=plain_change,
         labelled=profile.get("task") in CLASSIFYING, texts=profile.get("task") in WRITTEN,
         shown=SHOWN.get(str(profile.get("task")), "Pictures"),
-        risks=risks(rows, findings),
+        risks=risks(rows, findings), extrapolations=extrapolations(rows, findings),
         tests=populations(as_tests(rows, findings, folder.header)),
         positive=POSITIVE, asked=SPECIFICITY, others=[v for v in verdicts if v.role == "established"],
         established={v.system for v in verdicts if v.role == "established"})

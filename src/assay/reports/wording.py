@@ -35,6 +35,7 @@ METRICS = {
     "heard-distance": ("Softest sound that makes the other answer heard", "dB"),
     "confidence": ("Confidence in the decision", "share"),
     "score": ("Score of class 1", "log odds"),
+    "margin": ("Lead of the best wrong class", "scores"),
     "decision": ("Number of the class decided for", ""),
     "flip-distance-l2": ("Smallest change that flips the decision", "share of the input's norm"),
     "flip-distance-linf": ("Smallest change that flips the decision", "share of the range of grey levels"),
