@@ -21,7 +21,8 @@ from assay.numerics.survival import kaplan_meier
 RATES, SIZES, DRAWS = (0.01, 0.05, 0.1, 0.3, 0.5), (20, 50, 100, 500), 10_000
 
 
-def of_shares(interval: Callable[[int, int], tuple[float, float]], rate: float, n: int, generator: np.random.Generator) -> float:
+def of_shares(interval: Callable[[int, int], tuple[float, float]], rate: float, n: int,
+              generator: np.random.Generator) -> float:
     known = {k: interval(k, n) for k in range(n + 1)}
     drawn = generator.binomial(n, rate, size=DRAWS)
     return float(np.mean([known[k][0] <= rate <= known[k][1] for k in drawn]))
