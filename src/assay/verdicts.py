@@ -10,6 +10,8 @@ A criterion is data with a `kind`:
 - "flips-within": a change of at most `within` flips the decision, and random changes must be at least `over_random`
   times as large to do so, or `louder` decibels above it;
 - "worsens-with-more": at a level above `base`, the value is worse than at `base` by more than `tolerance` (a share);
+- "certifies": nothing is harm. `worst` is a size within which the decision was proved to hold; for at least the share
+  `share` of the rightly decided samples it must be at least `within`;
 - "measures": nothing is harm. The numbers are told, and the verdict is `not applicable`: a measurement, not a test.
 """
 
@@ -24,10 +26,16 @@ from assay.numerics.intervals import mean_interval, wilson
 from assay.records import Finding, Flag, Outcome, Role, Stop, Verdict
 
 SERIOUS = frozenset({
-    "batch-dependent", "chance-as-harmful", "changes-with-use", "constant-decision", "gradient-mismatch", "jumps",
-    "mostly-wrong", "non-finite", "not-converged", "not-deterministic", "not-reached", "probabilities",
-    "query-beats-gradient", "query-only", "raised", "still-rising", "training-mode", "worst-below-control", "zero-gradient",
+    "batch-dependent", "certificate-contradicted", "chance-as-harmful", "changes-with-use", "constant-decision",
+    "gradient-mismatch", "jumps", "mostly-wrong", "non-finite", "not-converged", "not-deterministic", "not-reached",
+    "probabilities", "query-beats-gradient", "query-only", "raised", "still-rising", "training-mode", "worst-below-control",
+    "zero-gradient",
 })
+UNPROVING = frozenset({
+    "batch-dependent", "certificate-contradicted", "changes-with-use", "mostly-wrong", "non-finite", "not-deterministic",
+    "raised", "training-mode",
+})                              # those that also put a proof in doubt, which needs no gradient and no search
+WITHIN = 1e-5                   # relative: a found size so much below a proved one is rounding
 DISCREDITING = frozenset({"changes-with-use", "not-converged", "not-deterministic"})    # the witness may be an accident
 
 
@@ -52,6 +60,8 @@ def harmed(finding: Finding, criterion: Mapping[str, Any]) -> bool | None:
     if finding.worst is None or apart(finding) or kind == "measures":
         return None
     worst = harm(finding.worst, finding)
+    if kind == "certifies":
+        return False                        # what was not proved may still hold
     if kind == "reaches":
         bound = finding.extra.get(f"{criterion['ceiling']}.worst") if "ceiling" in criterion else None
         fired = bool(worst >= criterion["threshold"])
@@ -67,7 +77,7 @@ def harmed(finding: Finding, criterion: Mapping[str, Any]) -> bool | None:
     if kind == "worsens-with-more":
         return (finding.level or 0.0) > criterion["base"] and growth > criterion["tolerance"] * abs(finding.normal)
     if kind != "grows":
-        raise ValueError(f"criterion: unknown kind {kind!r}; known: flips-within, grows, measures, reaches, "
+        raise ValueError(f"criterion: unknown kind {kind!r}; known: certifies, flips-within, grows, measures, reaches, "
                          "worsens-with-more")
     needed = criterion["absolute"] if "absolute" in criterion else criterion["per_level"] * (finding.level or 0.0)
     by_chance = 0.0 if finding.average is None else max(0.0, harm(finding.average, finding)
@@ -94,27 +104,35 @@ def judge(findings: Iterable[Finding], check: Mapping[str, Any], system: str, *,
     fired_on = {f.sample for f, fired in judged if fired}
     n, count = len(samples), len(fired_on)
     wrong = {f.sample for f in own if apart(f)}
-    measured = criterion["kind"] == "measures"
+    measured, proves = criterion["kind"] == "measures", criterion["kind"] == "certifies"
+    if proves:
+        blocked = [*blocked, *contradictions(findings, own)]
     told = own if measured else [f for f, _ in judged] + [f for f in own if apart(f)]
     flags = _unique([*blocked, *(g for f in own for g in f.flags), *_of_decisions(own, judged, criterion)])
     wanted = None if expected is None else expected - len(wrong)
-    outcome, reason = (_measurement if measured and not skipped else _outcome)(n, count, wanted, flags, own, skipped)
+    certified = {f.sample for f, _ in judged if proves and (f.worst or 0.0) >= criterion["within"]}
+    failure = max((f.extra["failure-probability"] for f in own if "failure-probability" in f.extra), default=None)
+    if proves and not skipped and n:
+        outcome, reason = _proof(n, len(certified), wanted, flags, criterion, failure)
+    else:
+        outcome, reason = (_measurement if measured and not skipped else _outcome)(n, count, wanted, flags, own, skipped)
     if wrong and not skipped:
         reason += f"; {len(wrong)} more were wrong without any change and are counted apart"
     if (fixed := sum(f.extra.get("places", 1.0) == 0 for f, _ in judged)) and not skipped:
         reason += f"; {fixed} have no place where they may be changed"
     worst = by_sample(told, "worst")
-    low, high = wilson(count, n) if n else (None, None)
+    low, high = wilson(count, n) if n and not proves else (None, None)
     worst_low, worst_high = mean_interval(worst) if len(worst) > 1 else (None, None)
     gains = [f.gain for f in told if f.gain is not None]
     return Verdict(
         check=check["id"], system=system, role=role, outcome=outcome, reason=reason, criterion=criterion["sentence"],
         metric=check["metric"], better=own[0].better if own else "lower", level=level,
-        unit=own[0].unit if own else check.get("unit", ""), n=n, harmed=count, rate=count / n if n else None,
+        unit=own[0].unit if own else check.get("unit", ""), n=n, harmed=count, rate=count / n if n and not proves else None,
         rate_low=low, rate_high=high, normal=_mean(f.normal for f in told),
         average=_by_chance(told, criterion), worst=_mean(worst), measured=len(worst), worst_low=worst_low,
         worst_high=worst_high, transfer=_mean(f.worst for f in at if f.origin != system),
-        gain=statistics.median(gains) if gains else None, witnesses=sum(f.witness is not None for f in own),
+        gain=statistics.median(gains) if gains else None, certified=len(certified), failure=failure if proves else None,
+        apart=len(wrong), witnesses=sum(f.witness is not None for f in own),
         flags=tuple(flags))
 
 
@@ -174,6 +192,49 @@ def _outcome(n: int, count: int, expected: int | None, flags: list[Flag], own: l
     if own and all(f.stop is Stop.EXHAUSTED for f in own if f.worst is not None):
         return Outcome.NONE_FOUND, f"none of {n} samples met the criterion, and every member of the set was tried"
     return Outcome.NONE_FOUND, f"none of {n} samples met the criterion within this budget"
+
+
+def _proof(n: int, certified: int, expected: int | None, flags: list[Flag], criterion: Mapping[str, Any],
+           failure: float | None) -> tuple[Outcome, str]:
+    """Certified where enough was proved; what was not is no sign of harm, so that too little is no verdict at all."""
+    doubts = sorted({f.id for f in flags if f.id in UNPROVING})
+    if doubts:
+        return Outcome.INCONCLUSIVE, f"a bound was proved for {certified} of {n}, but is in doubt: {', '.join(doubts)}"
+    if expected is not None and n < expected:
+        return Outcome.INCONCLUSIVE, f"{n} of {expected} planned samples were judged"
+    surely = "" if failure is None else f", all together with a probability of at least {1 - failure:.4g}"
+    said = f"a bound of {criterion['within']:g} was proved for {certified} of {n} samples{surely}"
+    if certified >= criterion.get("share", 1.0) * n - 1e-9:
+        return Outcome.CERTIFIED, said
+    return Outcome.NOT_APPLICABLE, f"{said}, too few for a verdict; of the others nothing is known"
+
+
+def contradictions(findings: Iterable[Finding], proofs: Sequence[Finding]) -> list[Flag]:
+    """A flag where a sample was flipped by a change within the size that was proved harmless: proof or search is wrong."""
+    if not proofs:
+        return []
+    found = flips_found(findings, system=proofs[0].system, unit=proofs[0].unit)
+    broken = [(f, found[f.sample]) for f in proofs if f.worst is not None
+              and found.get(f.sample, math.inf) < f.worst * (1 - WITHIN)]
+    return [Flag(id="certificate-contradicted", detail=f"{len(broken)} samples, {f.sample} first: proved to {f.worst:.4g}, "
+                                                       f"flipped by {size:.4g}") for f, size in broken[:1]]
+
+
+def flips_found(findings: Iterable[Finding], *, system: str, unit: str) -> dict[str, float]:
+    """The smallest change in the unit, by sample, that was found to turn a right decision of the system wrong, by any check.
+
+    Whoever's search made it; sizes in another unit are of another set.
+    """
+    found: dict[str, float] = {}
+    for f in findings:
+        if f.system != system or f.unit != unit or f.worst is None or apart(f) or f.sample.startswith("class:"):
+            continue
+        size = f.worst if f.metric.startswith("flip-distance") else None
+        if f.metric == "error-rate" and f.worst >= 1 and f.normal == 0:
+            size = f.size
+        if size is not None:
+            found[f.sample] = min(size, found.get(f.sample, math.inf))
+    return found
 
 
 def _measurement(n: int, count: int, expected: int | None, flags: list[Flag], own: list[Finding],

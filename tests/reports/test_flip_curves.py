@@ -63,5 +63,7 @@ def test_advice_before_a_run():
         "with 30 samples (few) a count of zero still allows 9.5 % (95 %)"]
     assert advice({"rate": 0.05}, {"units": [units("tiny", 100)]}) == [
         "with 100 samples a count of zero still allows 3 % (95 %)"]
+    measured = {"rate": 0.05, "checks": [{"id": "few", "criterion": {"kind": "measures"}}]}
+    assert len(advice(measured, plan)) == 1
     assert advice({"rate": 0.0}, {"units": [units("tiny", 100)]})[0].endswith("3 % (95 %)")
     assert advice({"rate": 0.05}, {"units": []}) == []

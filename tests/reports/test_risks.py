@@ -68,6 +68,22 @@ def test_the_established_method_stands_beside_and_other_levels_do_not_count():
     assert one == found()[0] and (two.system, two.worst.value) == ("svm", 0.5)
 
 
+def proof(sample: int, radius: float | None, *, unit: str = "ℓ2") -> Finding:
+    empty = Finding.empty(check="proof", system="net", role="audited", sample=str(sample), unit=unit, better="higher",
+                          metric="certified-radius")
+    return replace(empty, worst=radius, extra={"already-wrong": float(radius is None)})
+
+
+def test_a_certificate_for_every_sample_bounds_the_worst_case_from_above():
+    radii = [None, 0.0, 0.05, 0.0999, 0.1, None]
+    rows = [*ROWS, *(proof(i, r) for i, r in enumerate(radii))]
+    (r,) = found(rows)
+    assert r.ceiling == pytest.approx(5 / 6) and r.ceiling >= r.worst.value
+    assert found(rows[:-1])[0].ceiling is None              # one sample has none
+    assert found([*ROWS, *(proof(i, r, unit="ℓ∞") for i, r in enumerate(radii))])[0].ceiling is None
+    assert found()[0].ceiling is None
+
+
 def test_no_draws_and_no_rows():
     (r,) = found([row(0, 0, None, 1), row(1, 0, None, 0)])
     assert r.noise.value is None and r.probabilistic is None and r.resolution is None and r.worst.value == 0.5

@@ -32,22 +32,29 @@ def _ends(chain: Chain, region: Region) -> list[Ends]:
     known = [region.ends]
     for i, layer in enumerate(chain.layers):
         low, high = through(layer, *known[i])
-        after = chain.layers[i + 1] if i + 1 < len(chain.layers) else None
+        after, later = (chain.layers[j] if j < len(chain.layers) else None for j in (i + 1, i + 2))
         if isinstance(layer, Affine) and isinstance(after, (Relu, Greatest)):
-            low, high = _tighter(chain.layers[: i + 1], chain.shapes[i + 1], known, region, low, high)
+            signed = isinstance(after, Relu) and not isinstance(later, Greatest)       # only signs matter to a ReLU
+            wanted = (low < 0) & (high > 0) if signed else torch.ones_like(low, dtype=torch.bool)
+            low, high = _tighter(chain.layers[: i + 1], chain.shapes[i + 1], known, region, low, high, wanted)
         known.append((low, high))
     return known
 
 
 def _tighter(layers: Sequence[Layer], shape: tuple[int, ...], known: list[Ends], region: Region, low: Tensor,
-             high: Tensor) -> Ends:
-    """Backward bounds of each of the layer's outputs, where they are better than the interval's."""
+             high: Tensor, wanted: Tensor) -> Ends:
+    """Backward bounds of those of the layer's outputs that are wanted, where they are better than the interval's.
+
+    Intervals of an affine map of a box are exact already.
+    """
     batch, n = len(low), low[0].numel()
+    asked = wanted.flatten(1).any(0).nonzero().flatten()
+    if not len(asked) or (region.radius is None and len(layers) == 1):
+        return low, high
     flat_low, flat_high = low.flatten(1).clone(), high.flatten(1).clone()
     widest = max(max(v[0][0].numel() for v in known), n)
     at_once = max(1, WIDE // (batch * widest))
-    for start in range(0, n, at_once):
-        places = torch.arange(start, min(start + at_once, n))
+    for places in asked.split(at_once):
         one = torch.zeros(len(places), n, dtype=torch.float64)
         one[torch.arange(len(places)), places] = 1.0
         forms = one.reshape(1, len(places), *shape).expand(batch, -1, *shape)

@@ -2,6 +2,7 @@
 
 from assay.checks import (  # noqa: F401
     boundary,
+    certificate,
     fooling,
     local_gain,
     manitest,
@@ -17,6 +18,6 @@ from assay.checks import (  # noqa: F401
 )
 from assay.checks.check import METHODS
 from assay.metrics import boundary as boundary_ratio  # noqa: F401
-from assay.metrics import classification, image_quality, orbit, sound, stability, tables  # noqa: F401
+from assay.metrics import certified, classification, image_quality, orbit, sound, stability, tables  # noqa: F401
 
 __all__ = ["METHODS"]

@@ -8,6 +8,7 @@ from typing import Any
 
 from assay.numerics.survival import Survival, kaplan_meier
 from assay.records import Finding, Stop
+from assay.reports.brackets import bracket_chart, of
 from assay.reports.comparison import metric_name, metric_unit, same_level
 from assay.reports.figures import Chart, Series
 from assay.reports.wording import amount
@@ -21,6 +22,9 @@ Value = Callable[[Finding], float | None]
 def ladder_charts(check: Mapping[str, Any], findings: Sequence[Finding], system: str,
                   established: str | None) -> list[Chart]:
     """Charts of one check for one audited system: its metric, and PSNR where measured; none for a single level."""
+    if check.get("method") == "certificate":
+        both = [of(str(check["id"]), who, findings) for who in (system, established) if who]
+        return [chart for known in both if (chart := bracket_chart(check, known)) is not None]
     if check.get("method") == "smallest-change":
         return _flip_charts(check, findings, system, established)
     rows = [f for f in findings if f.check == check["id"] and f.level is not None]

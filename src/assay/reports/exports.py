@@ -7,7 +7,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from assay.records import Outcome, Verdict
-from assay.reports import extrapolation, label_fields
+from assay.reports import brackets, extrapolation, label_fields
 from assay.reports.comparison import Comparison, Folder, compare
 from assay.reports.headline import headline
 from assay.reports.risks import data, risks
@@ -24,9 +24,10 @@ def json_object(folder: Folder, verdicts: Sequence[Verdict]) -> dict[str, Any]:
     `radius`, `unit`, `n`, `harmed`, `metric`, `better`, `normal`, `average`, `worst`, `established` (`name`, `normal`,
     `average`, `own_worst`, `transfer`, `harmed`, `verdict`; null where none was judged) and `verdict`. Numbers that
     were not measured are null. `risks`: of each bounded check of decisions and each system average, noise, probabilistic
-    and worst-case risk and their gaps; `extrapolations`: the worst of a million random uses, or why not. For a classifier
-    of two classes, `as_test` is a list of what each check shows of it as a test: the label's field of that name (`check`,
-    `positive`, `prevalence`, …); for others it is empty.
+    and worst-case risk and their gaps; `extrapolations`: the worst of a million random uses, or why not;
+    `brackets`: of each certificate and each rightly decided sample the size proved harmless and the smallest flip found. For
+    a classifier of two classes, `as_test` is a list of what each check shows of it as a test: the label's field of that
+    name (`check`, `positive`, `prevalence`, …); for others it is empty.
     """
     header, findings = folder.header, list(folder.findings())
     top = headline(folder, verdicts, findings=findings)
@@ -37,6 +38,7 @@ def json_object(folder: Folder, verdicts: Sequence[Verdict]) -> dict[str, Any]:
             "checks": [_check(row) for row in rows],
             "risks": [data(found) for found in risks(rows, findings)],
             "extrapolations": [extrapolation.data(found) for found in extrapolation.extrapolations(rows, findings)],
+            "brackets": [brackets.data(known) for known in brackets.brackets(rows, findings)],
             "as_test": [label_fields.as_test(told, header["data"]["classes"]) for told in as_tests(rows, findings, header)]}
 
 

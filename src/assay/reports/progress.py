@@ -54,8 +54,9 @@ def advice(profile: Mapping[str, Any], plan: Mapping[str, Any]) -> list[str]:
     ['with 50 samples a count of zero still allows 5.8 % (95 %); for at most 5 % it takes 59']
     """
     asked: dict[str, set[str]] = {}
+    uncounted = {c["id"] for c in profile.get("checks", ()) if c["criterion"]["kind"] in ("measures", "certifies")}
     for unit in plan["units"]:
-        if "rows" not in unit and unit["check"] != "preflight":
+        if "rows" not in unit and unit["check"] not in ("preflight", *uncounted):
             asked.setdefault(unit["check"], set()).update(unit["samples"])
     rate, groups = float(profile["rate"]), {n: [c for c, seen in asked.items() if len(seen) == n]
                                             for n in sorted({len(seen) for seen in asked.values()}, reverse=True)}

@@ -18,6 +18,7 @@ from typing import Any
 from assay.numerics.intervals import clopper_pearson, mean_interval, samples_needed, upper_bound_at_zero
 from assay.records import Finding, Verdict
 from assay.reports.comparison import Comparison, Estimate, rows_of
+from assay.verdicts import apart
 
 RHO = 0.01              # of a sample's random changes: beyond this share it counts in R_ρ
 CONTAINING = frozenset({"affine", "added-sound", "codes", "field-ball", "fields", "inputs", "mistyped",
@@ -44,6 +45,7 @@ class Risks:
     least: float | None
     most: float | None
     worst: Estimate             # R_adv, from below
+    ceiling: float | None       # R_adv of these samples, from above; None where a certificate is missing for one of them
     adversary: Estimate         # R_adv − R
     chance: Estimate            # R_μ − R
     between: Estimate           # R_adv − R_μ
@@ -59,10 +61,11 @@ def risks(rows: Sequence[Comparison], findings: Sequence[Finding]) -> list[Risks
     """The risks of every bounded check of decisions, of the audited system and of the established method beside it."""
     return [found for row in rows if row.check.get("method") == "worst-case" and row.audited.metric == "error-rate"
             for verdict in (row.audited, row.established) if verdict is not None
-            if (found := _of(row.check, row.title, verdict, rows_of(findings, verdict))) is not None]
+            if (found := _of(row.check, row.title, verdict, rows_of(findings, verdict), findings)) is not None]
 
 
-def _of(check: Mapping[str, Any], title: str, verdict: Verdict, own: Sequence[Finding]) -> Risks | None:
+def _of(check: Mapping[str, Any], title: str, verdict: Verdict, own: Sequence[Finding],
+        findings: Sequence[Finding]) -> Risks | None:
     told = [f for f in own if f.normal is not None and f.worst is not None and f.origin_sample == f.sample]
     level = max((f.level for f in told if f.level is not None), default=None)
     told = [f for f in told if f.level == level]
@@ -79,11 +82,21 @@ def _of(check: Mapping[str, Any], title: str, verdict: Verdict, own: Sequence[Fi
     return Risks(
         check=verdict.check, title=title, system=verdict.system, level=level, unit=verdict.unit, draws=draws,
         average=_estimate(normal), noise=_estimate(noise), worst=_estimate(worst),
+        ceiling=_ceiling(told, level, findings),
         probabilistic=statistics.fmean(p > RHO for p in noise) if drawn else None,
         least=statistics.fmean(low > RHO for low, _ in ends) if drawn else None,
         most=statistics.fmean(high > RHO for _, high in ends) if drawn else None,
         adversary=_difference(worst, normal), chance=_difference(noise, without), between=_difference(under, noise),
         resolution=upper_bound_at_zero(draws) if draws else None)
+
+
+def _ceiling(told: Sequence[Finding], level: float | None, findings: Sequence[Finding]) -> float | None:
+    """The share of the samples that are wrong, or not proved to hold at the level: no search can find more."""
+    held = {f.sample: (f.worst or 0.0) if not apart(f) else 0.0 for f in findings if f.metric == "certified-radius"
+            and f.system == told[0].system and f.unit == told[0].unit}
+    if level is None or not {f.sample for f in told} <= held.keys():
+        return None
+    return statistics.fmean(held[f.sample] < level or f.normal == 1 for f in told)
 
 
 def _estimate(values: Sequence[float]) -> Estimate:
@@ -107,6 +120,6 @@ def data(found: Risks) -> dict[str, Any]:
             "average": told(found.average), "noise": told(found.noise), "draws": found.draws,
             "probabilistic": {"rho": found.rho, "value": found.probabilistic, "least": found.least, "most": found.most,
                               "resolution": found.resolution, "draws_needed": found.needed},
-            "worst_found": told(found.worst),
+            "worst_found": told(found.worst), "worst_at_most": found.ceiling,
             "gaps": {"worst_minus_average": told(found.adversary), "noise_minus_average": told(found.chance),
                      "worst_minus_noise": told(found.between)}}

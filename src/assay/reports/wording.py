@@ -39,6 +39,7 @@ METRICS = {
     "decision": ("Number of the class decided for", ""),
     "flip-distance-l2": ("Smallest change that flips the decision", "share of the input's norm"),
     "flip-distance-linf": ("Smallest change that flips the decision", "share of the range of grey levels"),
+    "certified-radius": ("Size within which the decision was proved to hold", "share"),
     "boundary-ratio": ("Distance to the boundary by chance, over that to a flat one", "×"),
     "manitest": ("Distance along the orbit to another decision", "share of the image's norm"),
     "fooling-confidence": ("Confidence in a class", "share"),
@@ -48,6 +49,9 @@ METRICS = {
 
 # What the average case is called where it is not random changes of the same size.
 CONTROLS = {"fooling-confidence": "Uniform noise, nothing searched"}
+
+# What the worst case is called where it was proved and not found.
+WORST = {"certified-radius": "Size proved harmless"}
 
 # What each flag means and what to do, in one sentence; docs/flags.md says more.
 FLAGS = {
@@ -69,6 +73,7 @@ FLAGS = {
     "still-rising": "The worst case still grew in the last quarter of the steps: more steps would find worse.",
     "mostly-wrong": "Most decisions are wrong without any change; check range, channel order and labels before stability.",
     "chance-as-harmful": "No worst case stood out only because random changes of the same size turned decisions as well.",
+    "certificate-contradicted": "A change was found within a size that was proved harmless: proof or search is wrong.",
     "worst-below-control": "A random change did more harm than the worst case found: the search was too weak.",
 }
 

@@ -1,0 +1,17 @@
+"""The size of change within which a decision was proved to hold."""
+
+from __future__ import annotations
+
+import math
+
+from assay.arrays import InputError, PerExample
+from assay.metrics.protocol import Metric, Response, register
+
+
+def _of_a_proof(response: Response) -> PerExample:
+    raise InputError('certified-radius is proved, not measured on an output: ask with method = "certificate"')
+
+
+CERTIFIED = register(Metric(
+    id="certified-radius", name="Size within which the decision was proved to hold", unit="share", better="higher",
+    least=0.0, greatest=math.inf, has_normal=False, needs_truth=True, compute=_of_a_proof))
