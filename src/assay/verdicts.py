@@ -11,7 +11,7 @@ A criterion is data with a `kind`:
   times as large to do so, or `louder` decibels above it;
 - "worsens-with-more": at a level above `base`, the value is worse than at `base` by more than `tolerance` (a share);
 - "certifies": nothing is harm. `worst` is a size within which the decision was proved to hold; for at least the share
-  `share` of the rightly decided samples it must be at least `within`;
+  `share` of the rightly decided samples it must be at least `within`; or, with `at_most`, a gain proved to be the greatest;
 - "measures": nothing is harm. The numbers are told, and the verdict is `not applicable`: a measurement, not a test.
 """
 
@@ -35,6 +35,7 @@ UNPROVING = frozenset({
     "batch-dependent", "certificate-contradicted", "changes-with-use", "mostly-wrong", "non-finite", "not-deterministic",
     "raised", "training-mode",
 })                              # those that also put a proof in doubt, which needs no gradient and no search
+MEASURED = 1e-3                 # relative: what single precision may add to a gain
 WITHIN = 1e-5                   # relative: a found size so much below a proved one is rounding
 DISCREDITING = frozenset({"changes-with-use", "not-converged", "not-deterministic"})    # the witness may be an accident
 
@@ -110,7 +111,7 @@ def judge(findings: Iterable[Finding], check: Mapping[str, Any], system: str, *,
     told = own if measured else [f for f, _ in judged] + [f for f in own if apart(f)]
     flags = _unique([*blocked, *(g for f in own for g in f.flags), *_of_decisions(own, judged, criterion)])
     wanted = None if expected is None else expected - len(wrong)
-    certified = {f.sample for f, _ in judged if proves and (f.worst or 0.0) >= criterion["within"]}
+    certified = {f.sample for f, _ in judged if proves and proved(f, criterion)}
     failure = max((f.extra["failure-probability"] for f in own if "failure-probability" in f.extra), default=None)
     if proves and not skipped and n:
         outcome, reason = _proof(n, len(certified), wanted, flags, criterion, failure)
@@ -203,21 +204,39 @@ def _proof(n: int, certified: int, expected: int | None, flags: list[Flag], crit
     if expected is not None and n < expected:
         return Outcome.INCONCLUSIVE, f"{n} of {expected} planned samples were judged"
     surely = "" if failure is None else f", all together with a probability of at least {1 - failure:.4g}"
-    said = f"a bound of {criterion['within']:g} was proved for {certified} of {n} samples{surely}"
+    asked = criterion["at_most"] if "at_most" in criterion else criterion["within"]
+    said = f"a bound of {asked:g} was proved for {certified} of {n} samples{surely}"
     if certified >= criterion.get("share", 1.0) * n - 1e-9:
         return Outcome.CERTIFIED, said
     return Outcome.NOT_APPLICABLE, f"{said}, too few for a verdict; of the others nothing is known"
+
+
+def proved(row: Finding, criterion: Mapping[str, Any]) -> bool:
+    """Whether what was proved of the row is what the criterion asks for."""
+    if row.worst is None:
+        return False
+    return row.worst <= criterion["at_most"] if "at_most" in criterion else row.worst >= criterion["within"]
 
 
 def contradictions(findings: Iterable[Finding], proofs: Sequence[Finding]) -> list[Flag]:
     """A flag where a sample was flipped by a change within the size that was proved harmless: proof or search is wrong."""
     if not proofs:
         return []
+    if proofs[0].metric == "gain-bound":
+        return _greater_gains(findings, proofs)
     found = flips_found(findings, system=proofs[0].system, unit=proofs[0].unit)
     broken = [(f, found[f.sample]) for f in proofs if f.worst is not None
               and found.get(f.sample, math.inf) < f.worst * (1 - WITHIN)]
     return [Flag(id="certificate-contradicted", detail=f"{len(broken)} samples, {f.sample} first: proved to {f.worst:.4g}, "
                                                        f"flipped by {size:.4g}") for f, size in broken[:1]]
+
+
+def _greater_gains(findings: Iterable[Finding], proofs: Sequence[Finding]) -> list[Flag]:
+    """A flag where a change was magnified more than was proved possible; gains are measured in single precision."""
+    bound = min((f.worst for f in proofs if f.worst is not None), default=math.inf)
+    gain = max((f.gain for f in findings if f.system == proofs[0].system and f.gain is not None), default=0.0)
+    return [Flag(id="certificate-contradicted", detail=f"a gain of {gain:.4g} was found, at most {bound:.4g} proved")] \
+        if gain > bound * (1 + MEASURED) else []
 
 
 def flips_found(findings: Iterable[Finding], *, system: str, unit: str) -> dict[str, float]:

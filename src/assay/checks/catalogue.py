@@ -6,6 +6,7 @@ from assay.checks import (  # noqa: F401
     fooling,
     local_gain,
     manitest,
+    operator_norm,
     over_the_air,
     patch,
     physical,

@@ -1,4 +1,4 @@
-"""The size of change within which a decision was proved to hold."""
+"""Numbers that are proved: the size of change within which a decision holds, the greatest gain."""
 
 from __future__ import annotations
 
@@ -12,6 +12,13 @@ def _of_a_proof(response: Response) -> PerExample:
     raise InputError('certified-radius is proved, not measured on an output: ask with method = "certificate"')
 
 
+def _of_a_norm(response: Response) -> PerExample:
+    raise InputError('gain-bound is proved, not measured on an output: ask with method = "operator-norm"')
+
+
+GAIN_BOUND = register(Metric(
+    id="gain-bound", name="Magnification proved to be the greatest", unit="output change per input change", better="lower",
+    least=0.0, greatest=math.inf, has_normal=False, compute=_of_a_norm))
 CERTIFIED = register(Metric(
     id="certified-radius", name="Size within which the decision was proved to hold", unit="share", better="higher",
     least=0.0, greatest=math.inf, has_normal=False, needs_truth=True, compute=_of_a_proof))

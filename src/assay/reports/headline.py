@@ -92,7 +92,8 @@ def _sentences(signal: Signal, row: Comparison | None, profile: Mapping[str, Any
         return hazard, "Nothing can be concluded about stability until this is resolved.", "No conclusion"
     if signal.word == "BOUND PROVED":
         change = plain_change(row.check, row.audited.level)
-        counts = f"{row.audited.certified} of {row.audited.n} rightly decided {noun(profile, row.check)}"
+        right = "rightly decided " if row.audited.metric == "certified-radius" else ""
+        counts = f"{row.audited.certified} of {row.audited.n} {right}{noun(profile, row.check)}"
         was = "was" if row.audited.apart == 1 else "were"
         wrong = f"; {row.audited.apart} more {was} decided wrongly" if row.audited.apart else ""
         surely = "" if row.audited.failure is None else f" with a probability of {1 - row.audited.failure:.4g}"

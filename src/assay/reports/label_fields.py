@@ -220,7 +220,7 @@ def _estimate(estimate: Estimate, bound: str = "estimate") -> dict[str, Any] | N
 
 def _bound_of(verdict: Verdict) -> str:
     """On which side of the true worst case the number lies: what was found is milder, what was proved lies below."""
-    return "lower" if verdict.better == "lower" or verdict.metric in WORST else "upper"
+    return "lower" if (verdict.better == "lower") != (verdict.metric in WORST) else "upper"
 
 
 def _norm(unit: str) -> str:
