@@ -123,6 +123,15 @@ def test_the_smallest_flip_of_all_searches_counts():
     assert max(found.values()) == 0.5 and max(unproved.values()) == 1.0
 
 
+def test_an_estimate_from_slopes_is_told_with_what_speaks_against_it():
+    words = {"id": "clever", "method": "clever"}
+    rows = [row(s, size, check="clever", metric="clever", extra={"already-wrong": 0.0, "fit.good": good})
+            for s, size, good in (("a", 0.4, 1.0), ("b", 0.1, 0.0), ("c", 0.2, 1.0))]
+    note = brackets.estimate_note(words, "net", [*rows, flip("a", 0.3), flip("b", 0.3)])
+    assert "1 of 3 samples were flipped by a smaller change than estimated; on 1 the fitted law does not hold" in note
+    assert brackets.estimate_note(PROOF, "net", rows) == ""
+
+
 @pytest.fixture(scope="module")
 def proved(tmp_path_factory):
     """The shipped linear classifier under the example's profile: a user's command, end to end."""

@@ -3,6 +3,7 @@
 from assay.checks import (  # noqa: F401
     boundary,
     certificate,
+    clever,
     fooling,
     local_gain,
     manitest,

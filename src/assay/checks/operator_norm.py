@@ -87,7 +87,8 @@ def _norm(check: Check, target: Metered, bench: Bench, x: Examples) -> tuple[flo
     apart = (output.to(weight.dtype) - flat @ weight.T - offset).norm(dim=1)
     residual = float((apart / flat.norm(dim=1).clamp_min(1e-300)).max())
     if not residual <= LINEAR * max(float(values[0]), 1e-300):
-        raise InputError(f"system {target.name!r} calls itself linear and differs from its matrix by {residual:.2g} of the data")
+        raise InputError(f"system {target.name!r} calls itself linear, and differs from its matrix by {residual:.2g} "
+                         "of the data")
     vector = right[0].conj().reshape(x.inputs.shape[1:]).to(x.inputs.dtype)
     return (float(values[0]) * (1 + SVD) + residual) * input_unit(x), residual, vector
 

@@ -1,4 +1,4 @@
-"""Numbers that are proved: the size of change within which a decision holds, the greatest gain."""
+"""Numbers about all changes at once, proved (the size within which a decision holds, the greatest gain) or estimated."""
 
 from __future__ import annotations
 
@@ -19,6 +19,13 @@ def _of_a_norm(response: Response) -> PerExample:
 GAIN_BOUND = register(Metric(
     id="gain-bound", name="Magnification proved to be the greatest", unit="output change per input change", better="lower",
     least=0.0, greatest=math.inf, has_normal=False, compute=_of_a_norm))
+def _of_slopes(response: Response) -> PerExample:
+    raise InputError('clever is estimated from slopes, not measured on an output: ask with method = "clever"')
+
+
+CLEVER = register(Metric(
+    id="clever", name="Smallest flip, estimated from slopes", unit="share", better="higher", least=0.0, greatest=math.inf,
+    has_normal=False, needs_truth=True, compute=_of_slopes))
 CERTIFIED = register(Metric(
     id="certified-radius", name="Size within which the decision was proved to hold", unit="share", better="higher",
     least=0.0, greatest=math.inf, has_normal=False, needs_truth=True, compute=_of_a_proof))

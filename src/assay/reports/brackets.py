@@ -87,6 +87,19 @@ def bracket_table(known: Brackets) -> tuple[list[str], list[list[str]]]:
     return [f"Sample ({known.system})", "Proved to hold up to", "Smallest flip found"], body
 
 
+def estimate_note(check: Mapping[str, Any], system: str, findings: Sequence[Finding]) -> str:
+    """How an estimate from slopes (CLEVER) is to be read, with what speaks against it; "" for any other check."""
+    if check.get("method") != "clever":
+        return ""
+    rows = [f for f in findings if f.check == check["id"] and f.system == system and f.worst is not None]
+    found = flips_found(findings, system=system, unit=rows[0].unit if rows else "")
+    below = sum(found.get(f.sample, math.inf) < (f.worst or 0.0) * (1 - WITHIN) for f in rows)
+    misfits = sum(f.extra.get("fit.good", 1.0) == 0 for f in rows)
+    return ("An estimate, not a bound: masked gradients make it too large. "
+            f"{below} of {len(rows)} samples were flipped by a smaller change than estimated; on {misfits} the fitted law "
+            "does not hold (Kolmogorov and Smirnov, 5 %).")
+
+
 def data(known: Brackets) -> dict[str, Any]:
     """The same for `--format json`."""
     return {"check": known.check, "system": known.system, "unit": known.unit, "samples": [

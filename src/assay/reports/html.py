@@ -15,7 +15,7 @@ from assay.numerics.binary import SPECIFICITY
 from assay.records import Finding, Verdict
 from assay.reports import figures
 from assay.reports.bars import bar_range, bars
-from assay.reports.brackets import Brackets, bracket_table, brackets
+from assay.reports.brackets import Brackets, bracket_table, brackets, estimate_note
 from assay.reports.comparison import Comparison, Folder, compare, is_complete
 from assay.reports.curves import ladder_charts
 from assay.reports.extrapolation import extrapolations
@@ -73,6 +73,7 @@ def render(folder: Folder, verdicts: Sequence[Verdict], *, budget: int = BUDGET)
         style=Markup(_text("report.css")), header=folder.header, profile=profile, top=top, complete=is_complete(folder),
         done=folder.done, skipped=folder.skipped, rows=rows, bars=bars(top.on, findings) if top.on else [],
         charts=_charts(rows, findings), kinds=_kinds(rows, findings),
+        estimates=[estimate_note(row.check, row.audited.system, findings) for row in rows],
         brackets=_brackets(brackets(rows, findings)), proofs=WORST,
         galleries=shown, refused=refused, flags=_flags(verdicts, findings),
         stops=_stops(findings), manifest=_manifest(folder), noun=noun(profile),
