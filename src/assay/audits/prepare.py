@@ -13,6 +13,7 @@ from assay.audits.recipe import Recipe, loaded
 from assay.audits.session import Session
 from assay.datasets.bundled import SETS
 from assay.datasets.formats_wav import holds_sounds
+from assay.datasets.groups import groups_of
 from assay.datasets.measured import Dataset
 from assay.perturbations.registry import OF_FIELDS
 from assay.profiles import load as profiles
@@ -46,7 +47,9 @@ def session_from(recipe: Mapping[str, Any] | Recipe, *, systems: Mapping[str, ca
     said = replace(words, established=tuple(words.established) or ("none",))     # no name at all would mean the usual ones
     profile = profiles.load(words.profile, task=words.task, budget=words.budget, truth=audited.record.truth)
     return Session(name=" and ".join(words.systems), systems=present, data=audited, seed=words.seed, shard=task.SHARD,
-                   keep=task.KEEP, choices=choices, recipe=None if made or data is not None else said.data_dict(),
+                   keep=task.KEEP, choices=choices,
+                   groups=groups_of(words.groups, words.data, audited.ids) if words.groups else {},
+                   recipe=None if made or data is not None else said.data_dict(),
                    profile=_with_fields(profile, audited.record.options.get("fields")))
 
 

@@ -37,7 +37,8 @@ def upper_end(maxima: Sequence[float]) -> End:
 
     For an end a the rest is a Weibull fit of y = a − m, whose shape c solves 1/c = Σ y^c log y / Σ y^c − mean log y; a is
     searched on a grid up to 100 spreads beyond the greatest maximum and refined. Equal maxima end where they are. Raises
-    `ValueError` for fewer than two. Sources: Fisher and Tippett (1928); de Haan and Ferreira, Extreme Value Theory (2006), section 1.1.3.
+    `ValueError` for fewer than two. Sources: Fisher and Tippett (1928); de Haan and Ferreira, Extreme Value Theory (2006),
+    section 1.1.3.
 
     >>> upper_end([2.0, 2.0, 2.0]).end
     2.0

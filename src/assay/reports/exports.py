@@ -7,7 +7,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from assay.records import Outcome, Verdict
-from assay.reports import brackets, extrapolation, label_fields
+from assay.reports import brackets, extrapolation, label_fields, subgroups
 from assay.reports.comparison import Comparison, Folder, compare
 from assay.reports.headline import headline
 from assay.reports.risks import data, risks
@@ -25,9 +25,10 @@ def json_object(folder: Folder, verdicts: Sequence[Verdict]) -> dict[str, Any]:
     `average`, `own_worst`, `transfer`, `harmed`, `verdict`; null where none was judged) and `verdict`. Numbers that
     were not measured are null. `risks`: of each bounded check of decisions and each system average, noise, probabilistic
     and worst-case risk and their gaps; `extrapolations`: the worst of a million random uses, or why not;
-    `brackets`: of each certificate and each rightly decided sample the size proved harmless and the smallest flip found. For
-    a classifier of two classes, `as_test` is a list of what each check shows of it as a test: the label's field of that
-    name (`check`, `positive`, `prevalence`, …); for others it is empty.
+    `brackets`: of each certificate and each rightly decided sample the size proved harmless and the smallest flip found;
+    `subgroups`: where groups were given, the harm of each and the worst one. For a classifier of two classes, `as_test` is
+    a list of what each check shows of it as a test: the label's field of that name (`check`, `positive`, `prevalence`, …);
+    for others it is empty.
     """
     header, findings = folder.header, list(folder.findings())
     top = headline(folder, verdicts, findings=findings)
@@ -39,6 +40,8 @@ def json_object(folder: Folder, verdicts: Sequence[Verdict]) -> dict[str, Any]:
             "risks": [data(found) for found in risks(rows, findings)],
             "extrapolations": [extrapolation.data(found) for found in extrapolation.extrapolations(rows, findings)],
             "brackets": [brackets.data(known) for known in brackets.brackets(rows, findings)],
+            "subgroups": [subgroups.data(found)
+                          for found in subgroups.subgroups(rows, findings, header.get("groups", {}))],
             "as_test": [label_fields.as_test(told, header["data"]["classes"]) for told in as_tests(rows, findings, header)]}
 
 

@@ -23,6 +23,7 @@ from assay.reports.headline import headline, noun
 from assay.reports.kinds import Table, kinds_table
 from assay.reports.panels import BUDGET, galleries
 from assay.reports.risks import risks
+from assay.reports.subgroups import subgroups
 from assay.reports.two_classes import POSITIVE, as_tests, populations
 from assay.reports.wording import (
     CLASSIFYING,
@@ -80,6 +81,7 @@ def render(folder: Folder, verdicts: Sequence[Verdict], *, budget: int = BUDGET)
         counted=noun(profile, top.on.check if top.on else None), change=plain_change,
         labelled=profile.get("task") in CLASSIFYING, texts=profile.get("task") in WRITTEN,
         shown=SHOWN.get(str(profile.get("task")), "Pictures"),
+        subgroups=subgroups(rows, findings, folder.header.get("groups", {})),
         risks=risks(rows, findings), extrapolations=extrapolations(rows, findings),
         tests=populations(as_tests(rows, findings, folder.header)),
         positive=POSITIVE, asked=SPECIFICITY, others=[v for v in verdicts if v.role == "established"],
