@@ -54,7 +54,7 @@ def replay_all(folder: AuditFolder, everything: bool, say: Say) -> None:
         say("the system can be built again", False, "it was audited from memory, so only files and label were checked")
         return
     recipe = header["recipe"] if everything else as_chosen(header, folder)
-    session = session_from({**recipe, "groups": ""})        # the header holds them; no number that is replayed knows of groups
+    session = session_from({**recipe, "groups": ""})        # no number that is replayed knows of groups
     digests = {r["name"]: r["digest"] for r in header["systems"]}
     for loaded in session.systems:
         name = loaded.record.name
