@@ -110,6 +110,7 @@ _BY_METHOD: dict[str, Callable[[Check, dict[str, Any], int], Cost]] = {
     "patch": _patch,
     "physical": _physical,
     "preflight": lambda check, spec, rungs: PREFLIGHT if check.metric == "error-rate" else (3, 1),
+    "rare-event": lambda check, spec, rungs: (rungs * 6 * int(spec.get("particles", 500)) * int(spec.get("moves", 3)), 0),
     "sampling": lambda check, spec, rungs: (rungs * (1 + check.controls) + 1, 0),
     "smallest-change": _smallest_change,
     "universal": _universal,

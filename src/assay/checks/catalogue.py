@@ -12,6 +12,7 @@ from assay.checks import (  # noqa: F401
     patch,
     physical,
     preflight,
+    rare_event,
     sampling,
     smallest_change,
     transfer,

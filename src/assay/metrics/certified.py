@@ -26,6 +26,13 @@ def _of_slopes(response: Response) -> PerExample:
 CLEVER = register(Metric(
     id="clever", name="Smallest flip, estimated from slopes", unit="share", better="higher", least=0.0, greatest=math.inf,
     has_normal=False, needs_truth=True, compute=_of_slopes))
+def _of_particles(response: Response) -> PerExample:
+    raise InputError('noise-risk is estimated by splitting, not measured on an output: ask with method = "rare-event"')
+
+
+NOISE_RISK = register(Metric(
+    id="noise-risk", name="Probability that noise turns the decision", unit="share", better="lower", least=0.0, greatest=1.0,
+    has_normal=False, needs_truth=True, compute=_of_particles))
 CERTIFIED = register(Metric(
     id="certified-radius", name="Size within which the decision was proved to hold", unit="share", better="higher",
     least=0.0, greatest=math.inf, has_normal=False, needs_truth=True, compute=_of_a_proof))

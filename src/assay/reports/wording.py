@@ -41,6 +41,7 @@ METRICS = {
     "flip-distance-linf": ("Smallest change that flips the decision", "share of the range of grey levels"),
     "certified-radius": ("Size within which the decision was proved to hold", "share"),
     "clever": ("Smallest flip, estimated from slopes", "share"),
+    "noise-risk": ("Probability that noise turns the decision", "share"),
     "gain-bound": ("Magnification proved to be the greatest", "output change per input change"),
     "boundary-ratio": ("Distance to the boundary by chance, over that to a flat one", "×"),
     "manitest": ("Distance along the orbit to another decision", "share of the image's norm"),
