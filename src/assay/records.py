@@ -167,6 +167,9 @@ class Verdict:
     transfer: float | None = None   # mean of the metric under the audited system's perturbation
     gain: float | None = None       # median gain at the worst case
     witnesses: int = 0              # stored perturbations that can be replayed
+    certified: int = 0              # samples for which the bound that the criterion asks for was proved
+    failure: float | None = None    # probability that one of those proofs does not hold; None where there is none
+    apart: int = 0                  # samples wrong without any change, counted apart
     flags: tuple[Flag, ...] = ()
 
 

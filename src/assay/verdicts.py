@@ -15,6 +15,8 @@ A criterion is data with a `kind`:
   by more: not worse than what people trust already. Paired, and symmetrical: the established method is judged against the
   first audited system in the same way, so the two counts are the discordant pairs of a sign test. Where the other's own
   search carries a serious flag the pair says nothing and is not judged;
+- "certifies": nothing is harm. `worst` is a size within which the decision was proved to hold; for at least the share
+  `share` of the rightly decided samples it must be at least `within`; or, with `at_most`, a gain proved to be the greatest;
 - "measures": nothing is harm. The numbers are told, and the verdict is `not applicable`: a measurement, not a test.
 """
 
@@ -31,10 +33,17 @@ from assay.numerics.pairs import sign_test
 from assay.records import Finding, Flag, Outcome, Role, Stop, Verdict
 
 SERIOUS = frozenset({
-    "batch-dependent", "chance-as-harmful", "changes-with-use", "constant-decision", "gradient-mismatch", "jumps",
-    "mostly-wrong", "non-finite", "not-converged", "not-deterministic", "not-reached", "probabilities",
-    "query-beats-gradient", "query-only", "raised", "still-rising", "training-mode", "worst-below-control", "zero-gradient",
+    "batch-dependent", "certificate-contradicted", "chance-as-harmful", "changes-with-use", "constant-decision",
+    "gradient-mismatch", "jumps", "mostly-wrong", "non-finite", "not-converged", "not-deterministic", "not-reached",
+    "probabilities", "query-beats-gradient", "query-only", "raised", "still-rising", "training-mode", "worst-below-control",
+    "zero-gradient",
 })
+UNPROVING = frozenset({
+    "batch-dependent", "certificate-contradicted", "changes-with-use", "mostly-wrong", "non-finite", "not-deterministic",
+    "raised", "training-mode",
+})                              # those that also put a proof in doubt, which needs no gradient and no search
+MEASURED = 1e-3                 # relative: what single precision may add to a gain
+WITHIN = 1e-5                   # relative: a found size so much below a proved one is rounding
 DISCREDITING = frozenset({"changes-with-use", "not-converged", "not-deterministic"})    # the witness may be an accident
 
 
@@ -61,6 +70,8 @@ def harmed(finding: Finding, criterion: Mapping[str, Any], beside: Finding | Non
     if finding.worst is None or apart(finding) or kind == "measures":
         return None
     worst = harm(finding.worst, finding)
+    if kind == "certifies":
+        return False                        # what was not proved may still hold
     if kind == "reaches":
         bound = finding.extra.get(f"{criterion['ceiling']}.worst") if "ceiling" in criterion else None
         fired = bool(worst >= criterion["threshold"])
@@ -78,7 +89,7 @@ def harmed(finding: Finding, criterion: Mapping[str, Any], beside: Finding | Non
     if kind == "worsens-with-more":
         return (finding.level or 0.0) > criterion["base"] and growth > criterion["tolerance"] * abs(finding.normal)
     if kind != "grows":
-        raise ValueError(f"criterion: unknown kind {kind!r}; known: flips-within, grows, measures, reaches, "
+        raise ValueError(f"criterion: unknown kind {kind!r}; known: certifies, flips-within, grows, measures, reaches, "
                          "worse-than-established, worsens-with-more")
     needed = criterion["absolute"] if "absolute" in criterion else criterion["per_level"] * (finding.level or 0.0)
     by_chance = 0.0 if finding.average is None else max(0.0, harm(finding.average, finding)
@@ -118,31 +129,39 @@ def judge(findings: Iterable[Finding], check: Mapping[str, Any], system: str, *,
     level = criterion.get("level")
     at = [f for f in mine if level is None or f.level is None or abs(f.level - level) < 1e-12]
     own = [f for f in at if f.origin == system]
-    other = _own_rows(findings, check, beside, doubts)
-    judged = [(f, fired) for f in own if (fired := harmed(f, criterion, other.get(_pair(f)))) is not None]
+    other = rows_by_pair(findings, check, beside, doubts)
+    judged = [(f, fired) for f in own if (fired := harmed(f, criterion, other.get(pair_of(f)))) is not None]
     samples = {f.sample for f, _ in judged}
     fired_on = {f.sample for f, fired in judged if fired}
     n, count = len(samples), len(fired_on)
     wrong = {f.sample for f in own if apart(f)}
-    measured = criterion["kind"] == "measures"
+    measured, proves = criterion["kind"] == "measures", criterion["kind"] == "certifies"
+    if proves:
+        blocked = [*blocked, *contradictions(findings, own)]
     told = own if measured else [f for f, _ in judged] + [f for f in own if apart(f)]
     flags = _unique([*blocked, *(g for f in own for g in f.flags), *_of_decisions(own, judged, criterion)])
     wanted = None if expected is None else expected - len(wrong)
-    outcome, reason = (_measurement if measured and not skipped else _outcome)(n, count, wanted, flags, own, skipped)
+    certified = {f.sample for f, _ in judged if proves and proved(f, criterion)}
+    failure = max((f.extra["failure-probability"] for f in own if "failure-probability" in f.extra), default=None)
+    if proves and n and not skipped:
+        outcome, reason = _proof(n, len(certified), wanted, flags, criterion, failure)
+    else:
+        outcome, reason = (_measurement if measured and not skipped else _outcome)(n, count, wanted, flags, own, skipped)
     if not skipped:
         reason += _notes(own, judged, wrong, other, criterion, beside)
     worst = by_sample(told, "worst")
-    low, high = wilson(count, n) if n else (None, None)
+    low, high = wilson(count, n) if n and not proves else (None, None)
     worst_low, worst_high = mean_interval(worst) if len(worst) > 1 else (None, None)
     gains = [f.gain for f in told if f.gain is not None]
     return Verdict(
         check=check["id"], system=system, role=role, outcome=outcome, reason=reason, criterion=criterion["sentence"],
         metric=check["metric"], better=own[0].better if own else "lower", level=level,
-        unit=own[0].unit if own else check.get("unit", ""), n=n, harmed=count, rate=count / n if n else None,
+        unit=own[0].unit if own else check.get("unit", ""), n=n, harmed=count, rate=count / n if n and not proves else None,
         rate_low=low, rate_high=high, normal=_mean(f.normal for f in told),
         average=_by_chance(told, criterion), worst=_mean(worst), measured=len(worst), worst_low=worst_low,
         worst_high=worst_high, transfer=_mean(f.worst for f in at if f.origin != system),
-        gain=statistics.median(gains) if gains else None, witnesses=sum(f.witness is not None for f in own),
+        gain=statistics.median(gains) if gains else None, certified=len(certified), failure=failure if proves else None,
+        apart=len(wrong), witnesses=sum(f.witness is not None for f in own),
         flags=tuple(flags))
 
 
@@ -156,14 +175,21 @@ def _notes(own: Sequence[Finding], judged: Sequence[tuple[Finding, bool]], wrong
     return notes + (f"; {fixed} have no place where they may be changed" if fixed else "")
 
 
-def _pair(row: Finding) -> tuple[str, str, float]:
+def raised_before(findings: Iterable[Finding], system: str) -> list[Flag]:
+    """Serious flags that preflight raised about the system: they put in doubt whatever any check says of it."""
+    return [flag for f in findings if f.check == "preflight" and f.system == system for flag in f.flags
+            if flag.id in SERIOUS]
+
+
+def pair_of(row: Finding) -> tuple[str, str, float]:
+    """What two systems' rows of one check share where they are of the same sample at the same level."""
     return row.sample, "" if row.origin_sample == row.sample else row.origin_sample, row.level or 0.0
 
 
-def _own_rows(findings: Sequence[Finding], check: Mapping[str, Any], system: str,
+def rows_by_pair(findings: Sequence[Finding], check: Mapping[str, Any], system: str,
               doubts: Sequence[Flag]) -> dict[tuple[str, str, float], Finding]:
     """The system's rows under its own search, by sample and level, with what was raised about the system beforehand."""
-    return {_pair(f): dataclasses.replace(f, flags=(*f.flags, *doubts)) if doubts else f
+    return {pair_of(f): dataclasses.replace(f, flags=(*f.flags, *doubts)) if doubts else f
             for f in findings if f.check == check["id"] and f.system == system == f.origin}
 
 
@@ -172,8 +198,8 @@ def _paired(own: Sequence[Finding], other: Mapping[tuple[str, str, float], Findi
     """Discordant pairs among the samples, with the exact sign test: worse here, worse there."""
     if not other:
         return "; no other system was judged on the same samples"
-    here = {f.sample for f in own if harmed(f, criterion, other.get(_pair(f)))}
-    there = {f.sample for f in own if (g := other.get(_pair(f))) is not None and harmed(g, criterion, f)}
+    here = {f.sample for f in own if harmed(f, criterion, other.get(pair_of(f)))}
+    there = {f.sample for f in own if (g := other.get(pair_of(f))) is not None and harmed(g, criterion, f)}
     b, c = len(here - there), len(there - here)
     return f"; worse than {beside} on {b}, and {beside} worse on {c} (exact sign test: p = {sign_test(b, c):.2g})"
 
@@ -236,6 +262,67 @@ def _outcome(n: int, count: int, expected: int | None, flags: list[Flag], own: l
     return Outcome.NONE_FOUND, f"none of {n} samples met the criterion within this budget"
 
 
+def _proof(n: int, certified: int, expected: int | None, flags: list[Flag], criterion: Mapping[str, Any],
+           failure: float | None) -> tuple[Outcome, str]:
+    """Certified where enough was proved; what was not is no sign of harm, so that too little is no verdict at all."""
+    doubts = sorted({f.id for f in flags if f.id in UNPROVING})
+    if doubts:
+        return Outcome.INCONCLUSIVE, f"a bound was proved for {certified} of {n}, but is in doubt: {', '.join(doubts)}"
+    if expected is not None and n < expected:
+        return Outcome.INCONCLUSIVE, f"{n} of {expected} planned samples were judged"
+    surely = "" if failure is None else f", all together with a probability of at least {1 - failure:.4g}"
+    asked = criterion["at_most"] if "at_most" in criterion else criterion["within"]
+    said = f"a bound of {asked:g} was proved for {certified} of {n} samples{surely}"
+    if certified >= criterion.get("share", 1.0) * n - 1e-9:
+        return Outcome.CERTIFIED, said
+    return Outcome.NOT_APPLICABLE, f"{said}, too few for a verdict; of the others nothing is known"
+
+
+def proved(row: Finding, criterion: Mapping[str, Any]) -> bool:
+    """Whether what was proved of the row is what the criterion asks for."""
+    if row.worst is None:
+        return False
+    return row.worst <= criterion["at_most"] if "at_most" in criterion else row.worst >= criterion["within"]
+
+
+def contradictions(findings: Iterable[Finding], proofs: Sequence[Finding]) -> list[Flag]:
+    """A flag where a sample was flipped by a change within the size that was proved harmless: proof or search is wrong."""
+    if not proofs:
+        return []
+    if proofs[0].metric == "gain-bound":
+        return _greater_gains(findings, proofs)
+    found = flips_found(findings, system=proofs[0].system, unit=proofs[0].unit)
+    broken = [(f, found[f.sample]) for f in proofs if f.worst is not None
+              and found.get(f.sample, math.inf) < f.worst * (1 - WITHIN)]
+    return [Flag(id="certificate-contradicted", detail=f"{len(broken)} samples, {f.sample} first: proved to {f.worst:.4g}, "
+                                                       f"flipped by {size:.4g}") for f, size in broken[:1]]
+
+
+def _greater_gains(findings: Iterable[Finding], proofs: Sequence[Finding]) -> list[Flag]:
+    """A flag where a change was magnified more than was proved possible; gains are measured in single precision."""
+    bound = min((f.worst for f in proofs if f.worst is not None), default=math.inf)
+    gain = max((f.gain for f in findings if f.system == proofs[0].system and f.gain is not None), default=0.0)
+    return [Flag(id="certificate-contradicted", detail=f"a gain of {gain:.4g} was found, at most {bound:.4g} proved")] \
+        if gain > bound * (1 + MEASURED) else []
+
+
+def flips_found(findings: Iterable[Finding], *, system: str, unit: str) -> dict[str, float]:
+    """The smallest change in the unit, by sample, that was found to turn a right decision of the system wrong, by any check.
+
+    Whoever's search made it; sizes in another unit are of another set.
+    """
+    found: dict[str, float] = {}
+    for f in findings:
+        if f.system != system or f.unit != unit or f.worst is None or apart(f) or f.sample.startswith("class:"):
+            continue
+        size = f.worst if f.metric.startswith("flip-distance") else None
+        if f.metric == "error-rate" and f.worst >= 1 and f.normal == 0:
+            size = f.size
+        if size is not None:
+            found[f.sample] = min(size, found.get(f.sample, math.inf))
+    return found
+
+
 def _measurement(n: int, count: int, expected: int | None, flags: list[Flag], own: list[Finding],
                  skipped: str) -> tuple[Outcome, str]:
     """As `_outcome` where nothing is judged: how many samples were measured, and what puts their numbers in doubt."""
@@ -255,10 +342,9 @@ def judge_all(findings: Sequence[Finding], profile: Mapping[str, Any], *, system
     roles = dict(systems) if systems is not None else {f.system: f.role for f in findings}
     reasons = {(s["check"], s["system"]): s["reason"] for s in skipped}
     order = sorted(roles, key=lambda name: (roles[name] != "audited", list(roles).index(name)))
-    preflight = [f for f in findings if f.check == "preflight"]
     first = {role: next((name for name in order if roles[name] == role), "") for role in ("audited", "established")}
     verdicts = []
-    blocked = {name: [g for f in preflight if f.system == name for g in f.flags if g.id in SERIOUS] for name in order}
+    blocked = {name: raised_before(findings, name) for name in order}
     for check in profile["checks"]:
         if check["id"] == "preflight":
             continue

@@ -9,7 +9,8 @@ import pytest
 
 import small_audit
 from assay.audits.plan import make_plan
-from assay.audits.vocabulary import validate_words
+from assay.audits.vocabulary import SEARCHES, validate_words
+from assay.checks.catalogue import METHODS
 from assay.profiles import load as profiles
 from assay.profiles.errors import ProfileError
 
@@ -33,6 +34,20 @@ def test_a_wrong_word_is_told_with_check_key_and_the_nearest(place, bad, good):
         check = check[key]
     check[place[-1]] = bad
     with pytest.raises(ProfileError, match=f"tiny-pixels.*did you mean '{good}'"):
+        validate_words(profile)
+
+
+def test_every_method_that_ships_says_which_searches_it_knows():
+    assert set(SEARCHES) - set(METHODS) == set()
+    silent = {"preflight", "sampling", "local-gain"}       # these search nothing that a profile could name
+    assert set(METHODS) - set(SEARCHES) <= silent, set(METHODS) - set(SEARCHES) - silent
+
+
+def test_a_proof_is_asked_for_by_its_own_name():
+    profile = copy.deepcopy(profiles.load("research", task="classification"))
+    check = next(c for c in profile["checks"] if c["id"] == "proved-pixels")
+    check["search"]["kind"] = "bounded"
+    with pytest.raises(ProfileError, match=r"proved-pixels.*certificate"):
         validate_words(profile)
 
 

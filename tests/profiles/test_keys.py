@@ -40,6 +40,8 @@ MISTAKES = {
                       "tiny-dat", "tiny-data"),
     "refusal of less than all": ("", '[[refusal]]\nid = "a"\nkind = "sensitivity-below"\ncheck = "tiny-data"\nleast = 1.0\n'
                                      'sentence = "x"\n', "least", "below 1"),
+    "share of a proof": ('kind = "reaches", level = 0.25, threshold = 0.5',
+                         'kind = "certifies", level = 0.25, within = 0.5, share = 1.5', "share", "at most 1"),
     "status": ("", '[thresholds]\nstatus = "final"\nsource = "x"\n', "final", "published, draft, proposal"),
 }
 

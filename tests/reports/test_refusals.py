@@ -127,6 +127,16 @@ def test_what_is_in_doubt_is_not_told(findings, options, state, words):
     assert (told.state, words in told.why) == (state, True), told
 
 
+@pytest.mark.parametrize("within", [0.1, 0.9], ids=["proved", "not proved"])
+def test_a_proof_says_nothing_of_a_refusal_line(within, monkeypatch):
+    """No row of a certificate counts as harm, so a share of 0 would be said of what nobody searched."""
+    monkeypatch.setitem(CHECK, "criterion", {"kind": "certifies", "within": within, "sentence": "s"})
+    monkeypatch.setitem(CHECK, "metric", "certified-radius")
+    for words in (RATE, {"kind": "mean-above", "most": 0.05, "number": "worst"}):
+        told = line(rows([0.5] * 100), **words)
+        assert told.state == "cannot be told" and "proves a bound" in told.why and told.measured.value is None
+
+
 def test_a_mean_of_a_further_number():
     def told(value, n):
         return line(rows([0.0] * n, extra={"targeted.worst": value}, witness="f#t"), kind="mean-above", most=0.05,

@@ -14,6 +14,7 @@ from assay.audits.session import Session
 from assay.audits.vocabulary import validate_words
 from assay.datasets.bundled import SETS
 from assay.datasets.formats_wav import holds_sounds
+from assay.datasets.groups import groups_of
 from assay.datasets.measured import Dataset
 from assay.perturbations.registry import OF_FIELDS
 from assay.profiles import load as profiles
@@ -50,7 +51,9 @@ def session_from(recipe: Mapping[str, Any] | Recipe, *, systems: Mapping[str, ca
         words.profile, task=words.task, budget=words.budget, truth=audited.record.truth), audited.record.noise)
     validate_words(asked)
     return Session(name=" and ".join(words.systems), systems=present, data=audited, seed=words.seed, shard=task.SHARD,
-                   keep=task.KEEP, choices=choices, recipe=None if made or data is not None else said.data_dict(),
+                   keep=task.KEEP, choices=choices,
+                   groups=groups_of(words.groups, words.data, audited.ids) if words.groups else {},
+                   recipe=None if made or data is not None else said.data_dict(),
                    profile=_with_fields(dict(asked), audited.record.options.get("fields")))
 
 

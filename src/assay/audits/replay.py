@@ -16,7 +16,7 @@ from assay.audits.plan import sample_positions
 from assay.audits.prepare import session_from
 from assay.audits.recipe import as_chosen
 from assay.audits.session import Session
-from assay.checks import fooling, manitest, over_the_air, patch, physical
+from assay.checks import certificate, fooling, manitest, operator_norm, over_the_air, patch, physical
 from assay.checks.asked_once import FITTED
 from assay.checks.check import PER_CLASS, Bench, Check
 from assay.checks.smallest_change import by_chance
@@ -39,8 +39,9 @@ from assay.verdicts import harm
 from assay.verification import Say
 
 TOLERANCE = 2e-3            # declared: float32, other thread counts and other processors move the last digits
-OF_THEIR_OWN = {"fooling": fooling.replayed, "manitest": manitest.replayed, "over-the-air": over_the_air.replayed,
-                "patch": patch.replayed, "physical": physical.replayed}              # what is not one change of one input
+OF_THEIR_OWN = {"certificate": certificate.replayed, "fooling": fooling.replayed, "manitest": manitest.replayed,
+                "operator-norm": operator_norm.replayed, "over-the-air": over_the_air.replayed, "patch": patch.replayed,
+                "physical": physical.replayed}               # what is not one change of one input
 PER_HEADLINE = 4            # rows replayed of the headline check, for each system; of the others one
 
 
@@ -54,7 +55,9 @@ def replay_all(folder: AuditFolder, everything: bool, say: Say) -> None:
     if not header.get("recipe"):
         say("the system can be built again", False, "it was audited from memory, so only files and label were checked")
         return
-    session = session_from(header["recipe"] if everything else as_chosen(header, folder), profile=_changed_since(header))
+    recipe = header["recipe"] if everything else as_chosen(header, folder)
+    session = session_from({**recipe, "groups": ""},        # no number that is replayed knows of groups
+                           profile=_changed_since(header))
     digests = {r["name"]: r["digest"] for r in header["systems"]}
     for loaded in session.systems:
         name = loaded.record.name

@@ -19,7 +19,8 @@ DRAWN = frozenset({"patch", "sticker"})       # changes that a method makes itse
 SEARCHES: dict[str, Iterable[str]] = {        # method -> the kinds of search it knows
     "worst-case": KNOWN, "transfer": KNOWN, "smallest-change": ("smallest",), "boundary": ("subspaces",),
     "manitest": ("shortest-path",), "universal": ("universal",), "fooling": ("map-elites",), "physical": ("expectation",),
-    "patch": ("expectation",), "over-the-air": ("expectation",)}
+    "patch": ("expectation",), "over-the-air": ("expectation",), "certificate": ("certificate",),
+    "clever": ("clever",), "operator-norm": ("operator-norm",), "rare-event": ("splitting",)}
 
 
 def validate_words(profile: Mapping[str, Any]) -> None:

@@ -72,6 +72,7 @@ CRITERION: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {      # kind ->
     "flips-within": (("within",), ("over_random", "louder")),
     "worsens-with-more": (("base",), ("tolerance",)),
     "worse-than-established": (("margin",), ()),
+    "certifies": (("within", "at_most"), ("share",)),
     "measures": ((), ()),
 }
 REFUSAL = {"rate-above": ("most",), "mean-above": ("most", "number"), "drop-above": ("most",),
@@ -141,7 +142,7 @@ def _criterion(criterion: Mapping[str, Any], where: str, name: str) -> None:
         raise ProfileError(f"{where}: {name}, criterion: unknown kind {kind!r}; {instead(kind, CRITERION)}")
     needed, further = CRITERION[kind]
     types = {"kind": TEXT, "sentence": TEXT, "level": NUMBER, "ceiling": TEXT,
-             **{key: NUMBER for key in (*needed, *further) if key != "ceiling"}}
+             **{key: SHARE if key == "share" else NUMBER for key in (*needed, *further) if key != "ceiling"}}
     allowed = {key: types[key] for key in ("kind", "sentence", "level", *needed, *further)}
     _table(criterion, allowed, where, f"{name}, criterion {kind!r}", needed=("sentence",))
     given = [key for key in needed if key in criterion]

@@ -8,7 +8,7 @@ from typing import Any
 
 from assay.profiles.thresholds import Threshold, counts, thresholds_of
 from assay.reports.label_statements import documents
-from assay.reports.wording import amount, is_fraction, printable, sentence
+from assay.reports.wording import WORST, amount, is_fraction, printable, sentence
 
 WIDTH = 100
 SEARCHES = {        # kind of search -> in words
@@ -17,7 +17,9 @@ SEARCHES = {        # kind of search -> in words
     "places": "every place, or random places and their neighbours", "penalised": "penalised ascent",
     "choices": "every choice where they are few, else a search by queries", "smallest": "searches for the smallest change",
     "expectation": "ascent over random views", "universal": "one change fitted to other samples",
-    "subspaces": "random subspaces", "map-elites": "evolution (MAP-Elites) and ascent", "shortest-path": "shortest path"}
+    "subspaces": "random subspaces", "map-elites": "evolution (MAP-Elites) and ascent", "shortest-path": "shortest path",
+    "certificate": "no search: a bound is proved", "clever": "slopes nearby",
+    "operator-norm": "no search: the gain is proved", "splitting": "multilevel splitting of rare events"}
 CHANGES = {         # kind of change -> in words
     "inputs": "any change up to a size", "through": "any change of the scanned image", "details": "a detail drawn in",
     "affine": "turns and shifts", "corruption": "corruptions", "occlusion": "a hidden part", "added-detail": "marks",
@@ -73,6 +75,8 @@ def harm_of(check: Mapping[str, Any]) -> str:
     criterion = check["criterion"]
     if check.get("method") == "preflight":
         return "nothing: its flags say whether the other checks can be trusted"
+    if criterion["kind"] == "certifies":
+        return f"nothing: it asks for a proof that {printable(str(criterion['sentence']))}"
     return printable(str(criterion["sentence"]))
 
 
@@ -80,8 +84,9 @@ def _tries(check: Mapping[str, Any]) -> str:
     """The change, the search and what stands beside, in words; a word of somebody else's making stands as it is."""
     change, search = (str(check.get(key, {}).get("kind", "")) for key in ("perturbation", "search"))
     controls = f"{check['controls']} random changes beside" if check.get("controls") else ""
+    measured = WORST.get(check["metric"], check["metric"])      # of a proof in words: nothing is called certified beforehand
     return ", ".join(filter(None, [CHANGES.get(change, change), SEARCHES.get(search, search), controls,
-                                   f"measured as {check['metric']} (method {check['method']})"]))
+                                   f"measured as {measured} (method {check['method']})"]))
 
 
 def _numbers(own: Sequence[Threshold], check: Mapping[str, Any]) -> list[str]:

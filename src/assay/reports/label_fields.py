@@ -9,7 +9,7 @@ from typing import Any
 
 from assay.numerics.binary import SPECIFICITY
 from assay.profiles.thresholds import counts
-from assay.records import Access, Finding, Outcome, digest_of
+from assay.records import Access, Finding, Outcome, Verdict, digest_of
 from assay.reports.bars import bar_range
 from assay.reports.comparison import (
     Comparison,
@@ -28,7 +28,7 @@ from assay.reports.comparison import (
 from assay.reports.headline import Headline, noise_ratio, noun, space_of
 from assay.reports.refusals import RefusalLine
 from assay.reports.two_classes import POSITIVE, AsTest, Condition, Performance
-from assay.reports.wording import plain_change, printable, sentence
+from assay.reports.wording import WORST, plain_change, printable, sentence
 from assay.verdicts import by_sample
 
 REPLAY = "assay verify warning_label.json"
@@ -73,7 +73,7 @@ def results(row: Comparison, findings: Sequence[Finding]) -> dict[str, Any]:
         established = {
             "name": row.established.system, "normal": _estimate(mean_estimate(by_sample(theirs, "normal"))),
             "average_case": _estimate(mean_estimate(by_sample(theirs, "average"))),
-            "worst_case": _estimate(their_worst, "lower" if row.established.better == "lower" else "upper"),
+            "worst_case": _estimate(their_worst, _bound_of(row.established)),
             "same_change": _estimate(mean_estimate(by_sample(under, "worst"))),
             "harmed": row.established.harmed, "n": row.established.n,
             "same_budget": row.audited.check not in unequal_checks(findings, [row])}
@@ -82,7 +82,7 @@ def results(row: Comparison, findings: Sequence[Finding]) -> dict[str, Any]:
             "metric": {"id": row.audited.metric, "name": printable(row.metric), "unit": row.unit,
                        "better": row.audited.better, "range": [low, high]},
             "normal": _estimate(normal), "average_case": _estimate(average),
-            "worst_case": _estimate(worst, "lower" if row.audited.better == "lower" else "upper"),
+            "worst_case": _estimate(worst, _bound_of(row.audited)),
             "harmed": {"count": row.audited.harmed, "n": row.audited.n,
                        "rate95": _interval(row.audited.rate_low, row.audited.rate_high)},
             "criterion": printable(row.audited.criterion), "established": established}
@@ -228,6 +228,11 @@ def _estimate(estimate: Estimate, bound: str = "estimate") -> dict[str, Any] | N
         return None
     return {"value": _rounded(estimate.value), "ci95": _interval(estimate.low, estimate.high), "n": estimate.n,
             "bound": bound}
+
+
+def _bound_of(verdict: Verdict) -> str:
+    """On which side of the true worst case the number lies: what was found is milder, what was proved lies below."""
+    return "lower" if (verdict.better == "lower") != (verdict.metric in WORST) else "upper"
 
 
 def _norm(unit: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from assay.reports.wording import CONTROLS, amount, area, shortened, significant, span
+from assay.reports.wording import CONTROLS, WORST, amount, area, shortened, significant, span
 
 # Longest rows of the drawing, in lines; what is cut ends in an ellipsis and stands whole in the JSON and the text.
 _LIMITS = {"As a test": 9, "Not tested": 7, "Checks": 9, "Evidence": 4, "Refusal": 6}
@@ -28,7 +28,8 @@ def bar_lines(results: Mapping[str, Any]) -> list[BarLine]:
     lines = [BarLine(words="Normal input", style="normal", estimate=results["normal"]),
              BarLine(words=CONTROLS.get(results["metric"]["id"], "Average of random changes"), style="average",
                      estimate=results["average_case"]),
-             BarLine(words="Worst case found", style="worst", estimate=results["worst_case"])]
+             BarLine(words=WORST.get(results["metric"]["id"], "Worst case found"), style="worst",
+                     estimate=results["worst_case"])]
     established = results["established"]
     if established:
         usual = established["normal"]
@@ -58,8 +59,8 @@ def scale_of(metric: Mapping[str, Any]) -> tuple[str, str]:
 
 def rows(label: Mapping[str, Any]) -> list[tuple[str, str, int]]:
     """The named rows under the bars: name, text, greatest number of lines in the drawing."""
-    listed = [("Change used", _change(label)), ("Harm means", _harm(label)), ("As a test", _as_test(label)),
-              ("Evidence", _evidence(label)),
+    listed = [("Change used", _change(label)), ("Proof means" if _proves(label) else "Harm means", _harm(label)),
+              ("As a test", _as_test(label)), ("Evidence", _evidence(label)),
               ("Checks", _checks(label)),
               ("Refusal", " ".join(line["words"] for line in label["refusal"])),
               ("Not tested", " ".join(f"{t[:1].upper()}{t[1:].rstrip('.')}." for t in label["not_tested"])),
@@ -97,6 +98,11 @@ def _change(label: Mapping[str, Any]) -> str:
     made = MADE.get(str(label["subject"]["task"]), "Measurements were simulated.")
     simulated = f" {made}" if label["scope"]["dataset"]["simulated"] else ""
     return f"{text}.{simulated}"
+
+
+def _proves(label: Mapping[str, Any]) -> bool:
+    """Whether the numbers on the label are of a proof, and not of a search."""
+    return label["results"] is not None and label["results"]["metric"]["id"] in WORST
 
 
 def _harm(label: Mapping[str, Any]) -> str:
@@ -153,7 +159,7 @@ def _evidence(label: Mapping[str, Any]) -> str:
     if not evidence["parts"]["complete"]:
         text += f"; unfinished: {evidence['parts']['finished']} of {evidence['parts']['planned']} parts ran"
     results = label["results"]
-    if results and results["established"]:
+    if results and results["established"] and not _proves(label):
         effort = "same budget" if results["established"]["same_budget"] else "smaller budget"
         text += f"; established method: {effort}, harmed {results['established']['harmed']} of " \
                 f"{results['established']['n']}"

@@ -17,7 +17,7 @@ from assay.reports.headline import headline
 from assay.reports.label_statements import as_test_text
 from assay.reports.refusals import refusals_by_system
 from assay.reports.two_classes import as_tests, told_with
-from assay.reports.wording import amount, is_fraction, printable, shortened
+from assay.reports.wording import WORST, amount, is_fraction, printable, shortened
 
 # Words come first; colour only repeats them.
 _STYLES = {Outcome.UNSTABLE: "bold red", Outcome.INCONCLUSIVE: "yellow", Outcome.NOT_APPLICABLE: "dim"}
@@ -75,7 +75,7 @@ def _cells(row: Comparison, several: bool) -> list[Text]:
     plain = [verdict.check, *([shortened(verdict.system, 24)] if several else []),
              "" if verdict.level is None else _number(verdict.level, verdict.unit),
              *("–" if value is None else amount(value, row.unit) for value in numbers),
-             f"{verdict.harmed}/{verdict.n}" if verdict.n else "–"]
+             f"{verdict.harmed}/{verdict.n}" if verdict.n and verdict.metric not in WORST else "–"]
     return [*(Text(printable(cell)) for cell in plain),
             Text(_outcome(row), style=_STYLES.get(verdict.outcome, ""))]
 
