@@ -31,7 +31,7 @@ FORMATS: dict[str, Callable[[Material], bytes]] = {
     "chai": lambda told: chai(told).encode(),
     "annex-iv": lambda told: annex_iv_text(told).encode(),
     "annex-iv-json": lambda told: _json(annex_iv(told)),
-    "sarif": lambda told: _json(sarif(told.verdicts)),
+    "sarif": lambda told: _json(sarif(told.verdicts, told.folder.path)),
     "junit": lambda told: junit(told.verdicts).encode(),
     "json": lambda told: _json(json_object(told.folder, told.verdicts)),
     "csv": lambda told: csv_of(told.folder.table()),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 from xml.etree import ElementTree
 
 from assay.records import Outcome, Verdict
@@ -28,15 +30,26 @@ def junit(verdicts: Sequence[Verdict]) -> str:
     return '<?xml version="1.0" encoding="utf-8"?>\n' + ElementTree.tostring(suite, encoding="unicode") + "\n"
 
 
-def sarif(verdicts: Sequence[Verdict]) -> dict[str, Any]:
-    """SARIF 2.1.0 log of what was found or could not be judged in the audited systems."""
+def sarif(verdicts: Sequence[Verdict], folder: Path | None = None) -> dict[str, Any]:
+    """SARIF 2.1.0 log of what was found or could not be judged in the audited systems.
+
+    Code hosts show no result without a place: with `folder` it is the label's text there.
+    """
+    placed = {} if folder is None else {"locations": [{"physicalLocation": {
+        "artifactLocation": {"uri": quote(_relative(folder))}, "region": {"startLine": 1}}}]}
     shown = [v for v in verdicts if v.role == "audited" and v.outcome in _SARIF_LEVELS]
     rules = {v.check: {"id": v.check, "shortDescription": {"text": printable(v.criterion) or v.check}} for v in shown}
     return {"version": "2.1.0", "$schema": "https://json.schemastore.org/sarif-2.1.0.json", "runs": [{
         "tool": {"driver": {"name": "assay", "rules": list(rules.values())}},
         "results": [{"ruleId": v.check, "level": _SARIF_LEVELS[v.outcome],
-                     "message": {"text": f"{printable(v.system)}: {printable(v.reason)}. {_numbers(v)}"}}
+                     "message": {"text": f"{printable(v.system)}: {printable(v.reason)}. {_numbers(v)}"}, **placed}
                     for v in shown]}]}
+
+
+def _relative(folder: Path) -> str:
+    """The label's text in the folder, without a way that leads up or to a root."""
+    inside = folder if not folder.is_absolute() and ".." not in folder.parts else Path(folder.name)
+    return (inside / "warning_label.txt").as_posix()
 
 
 def _numbers(verdict: Verdict) -> str:
