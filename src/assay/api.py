@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assay.records import Role, Verdict
-from assay.store import AuditFolder
+from assay.store import AuditFolder, StoreError
 from assay.verdicts import judge_all
 
 if TYPE_CHECKING:
@@ -104,6 +104,30 @@ def audit(system: Any, data: Any = "", *, profile: str = "research", budget: str
     finished = Audit(folder)
     finished.write()
     return finished
+
+
+def redact(folder: str | Path, out: str | Path, *, key: bytes) -> Audit:
+    """Write a copy without inputs, stored changes and names to `out`, with report and label, and return it.
+
+    `key` are 32 bytes that stay with the owner (`assay.pseudonyms.read_key`): whoever has them and the audit writes the same
+    copy again. The label keeps the names and dates of the audit's own.
+    """
+    from assay.redaction import redacted, refuse_leaks, withheld_names
+    from assay.reports import html, warning_label
+
+    original = Audit(folder)
+    path = original.folder / "warning_label.json"
+    if not path.exists():
+        raise StoreError(f"{path}: no such file; write it with `assay report {original.folder}`")
+    label = warning_label.read(path.read_bytes())
+    copy = Audit(redacted(original.store, Path(out), key).path)
+    verdicts = copy.verdicts
+    html.write_report(copy.store, verdicts, copy.folder / "report.html")
+    warning_label.write_all(warning_label.build(
+        copy.store, verdicts, auditor=label["auditor"], issued=datetime.fromisoformat(label["issued"]),
+        version=label["subject"]["version"]), copy.folder)
+    refuse_leaks(copy.folder, withheld_names(original.store))
+    return copy
 
 
 def verify(path: str | Path, *, replay: bool = True, everything: bool = False,

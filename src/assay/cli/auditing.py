@@ -26,7 +26,9 @@ FORMATS = click.Choice(["text", "json", "junit", "sarif"])
 @click.option("--fail-on", multiple=True, metavar="RULE",
               help="What ends with code 1: WARNING, CAUTION (the default) or NOTICE, each with every stronger signal; "
                    "never; unstable, inconclusive, unstable:CHECK, inconclusive:CHECK. May be given several times.")
-def audit(out: Path | None, processes: int, batch: int | None, form: str, fail_on: tuple[str, ...], **values: Any) -> int:
+@click.option("--redact", is_flag=True, help="Also write a copy to hand over, without inputs and names: see assay redact.")
+def audit(out: Path | None, processes: int, batch: int | None, form: str, fail_on: tuple[str, ...], redact: bool,
+          **values: Any) -> int:
     """Audit SYSTEM on DATA: plan, run (or resume), judge, write report and warning label.
 
     SYSTEM is a built-in name (deep-cascade, unet, total-variation, …; lenet, hog-svm, …) or your own module:factory.
@@ -34,7 +36,7 @@ def audit(out: Path | None, processes: int, batch: int | None, form: str, fail_o
     k-space, labelled images (a .npz, or a folder with one sub-folder for each class), texts with their classes (.csv, .tsv),
     rows with their classes (the same, with --fields), or sounds (a folder with one sub-folder of .wav files for each class).
     """
-    return _run(recipe_of(values), out, form, processes, batch, fail_on)
+    return _run(recipe_of(values), out, form, processes, batch, fail_on, redact)
 
 
 DEMOS = {"reconstruction": ("deep-cascade", Path("runs/demo")), "classifier": ("lenet", Path("runs/demo-classifier")),
@@ -82,7 +84,7 @@ def _session(recipe: Any) -> Any:
 
 
 def _run(recipe: Any, out: Path | None, form: str, processes: int = 1, batch: int | None = None,
-         fail_on: tuple[str, ...] = ()) -> int:
+         fail_on: tuple[str, ...] = (), redact: bool = False) -> int:
     from assay.api import Audit, default_folder
     from assay.audits.cost import forecast
     from assay.audits.executors import executor
@@ -103,7 +105,20 @@ def _run(recipe: Any, out: Path | None, form: str, processes: int = 1, batch: in
     finished = Audit(folder)
     label = finished.write()
     _print(finished, form)
+    if redact:
+        _redacted(folder)
     return _gated(rules, label["headline"]["signal"], finished.verdicts, told=bool(fail_on))
+
+
+def _redacted(folder: Path) -> None:
+    """A fresh copy beside the audit; an older one there, of the same command, gives way."""
+    from assay.cli.redacting import KEY, written
+    from assay.store import AuditFolder
+
+    target = folder.with_name(f"{folder.resolve().name}-redacted")
+    if (target / "audit.json").exists() and AuditFolder(target).header.get("redaction"):
+        shutil.rmtree(target)
+    written(folder, target, folder / KEY)
 
 
 def _gated(rules: Any, signal: str, verdicts: Any, *, told: bool) -> int:
