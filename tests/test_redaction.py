@@ -7,11 +7,13 @@ import hmac
 import json
 import shutil
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -24,9 +26,10 @@ from assay import api
 from assay.datasets.bundled import BundledSlices
 from assay.datasets.texts import labelled_texts
 from assay.pseudonyms import Pseudonyms, leaks, read_key
+from assay.records import digest_of
 from assay.redaction import redacted, withheld_names
 from assay.reports import exports
-from assay.store import AuditFolder, StoreError
+from assay.store import FINDINGS, AuditFolder, StoreError
 from assay.systems.texts import TextSystem
 from assay.systems.torch import TorchSystem
 
@@ -202,6 +205,52 @@ def test_a_changed_number_of_the_copy_is_seen(copies, tmp_path):
     assert not all(c.holds for c in api.verify(tmp_path / "a", replay=False))
 
 
+def header_with(originals, tmp_path: Path, **changes: Any) -> dict[str, Any]:
+    """The header of a redacted copy of the audit of images whose own header was changed so."""
+    shutil.copytree(originals["images"].folder, tmp_path / "a")
+    header = json.loads((tmp_path / "a" / "audit.json").read_text())
+    (tmp_path / "a" / "audit.json").write_text(json.dumps({**header, **changes}))
+    return redacted(AuditFolder(tmp_path / "a"), tmp_path / "b", KEY).header
+
+
+def test_declared_columns_and_paths_of_tables_are_withheld(originals, tmp_path):
+    profile = originals["images"].header["profile"]
+    words = {"kind": "inputs", "norm": "l2", "fields": {"hiv": "yes"}, "table": "/home/me/phrases.csv"}
+    first, second, *others = profile["checks"]
+    changed = {**profile, "checks": [first, {**second, "perturbation": words}, *others]}
+    found = header_with(originals, tmp_path, profile=changed)["profile"]
+    assert found["checks"][1]["perturbation"] == {"kind": "inputs", "norm": "l2", "table": "withheld"}
+    bare = {k: v for k, v in found.items() if k != "digest"}
+    assert found["digest"] == digest_of(bare) != profile["digest"]
+
+
+def test_a_profile_that_nothing_was_taken_from_keeps_its_digest(originals, copies):
+    assert copies["images"].header["profile"] == originals["images"].header["profile"]
+
+
+def test_a_system_named_like_a_file_gets_a_pseudonym_everywhere(originals, tmp_path):
+    shutil.copytree(originals["images"].folder, tmp_path / "a")
+    store = AuditFolder(tmp_path / "a")
+    old, secret = "zero-filled", "onnx:/home/me/Zyxquartz.onnx"
+    for unit in store.plan["units"]:
+        path = tmp_path / "a" / "parts" / f"{unit['id']}.parquet"
+        rows = [{**row, "extra": row["extra"], **{c: secret if row[c] == old else row[c] for c in ("system", "origin")}}
+                for row in pq.read_table(path).to_pylist()]
+        pq.write_table(pa.Table.from_pylist(rows, schema=FINDINGS), path)
+    for path in (tmp_path / "a" / "audit.json", tmp_path / "a" / "plan.json"):
+        path.write_text(path.read_text().replace(f'"{old}"', f'"{secret}"'))
+    header = json.loads((tmp_path / "a" / "audit.json").read_text())
+    header["systems"][0] |= {"loader": secret, "files": {"Zyxquartz.onnx": "00" * 32},
+                             "options": {"weights": "/x/Zyxquartz.onnx"}}
+    (tmp_path / "a" / "audit.json").write_text(json.dumps(header))
+    store.seal()
+    copy = redacted(store, tmp_path / "b", KEY)
+    assert found_in(copy.path, [b"Zyxquartz", b"onnx:"]) == []
+    names = {f.system for f in copy.findings()}
+    assert Pseudonyms(key=KEY).of(secret, "system", 8) in names and secret not in names
+    assert copy.header["systems"][0]["files"] == copy.header["systems"][0]["options"] == {}
+
+
 @pytest.fixture
 def run(monkeypatch, capsys):
     from assay.cli import main
@@ -236,8 +285,8 @@ def test_the_owner_can_show_that_a_copy_is_one(run, originals, copies, tmp_path)
 def test_the_command_makes_a_key_that_stays_outside(run, originals, tmp_path):
     shutil.copytree(originals["images"].folder, tmp_path / "a")
     code, told = run("redact", tmp_path / "a")
-    assert code == 0 and "Hand over:" in told and (tmp_path / "a" / "redaction.key").stat().st_mode & 0o777 == 0o600
-    key = (tmp_path / "a" / "redaction.key").read_bytes().strip()
+    assert code == 0 and "Hand over:" in told and (tmp_path / "a.redaction.key").stat().st_mode & 0o777 == 0o600
+    key = (tmp_path / "a.redaction.key").read_bytes().strip()
     assert found_in(tmp_path / "a-redacted", [key, bytes.fromhex(key.decode())]) == []
     assert run("verify", tmp_path / "a", "--no-replay")[0] == 0                     # the original is as it was
     code, told = run("redact", tmp_path / "a")
@@ -280,7 +329,6 @@ def test_an_unfinished_audit_is_not_redacted(originals, tmp_path):
 
 @pytest.mark.parametrize("where", ["audit.json", "parts/x.parquet", "witnesses/x.safetensors", "reports/Zyxquartz.txt"])
 def test_a_name_is_found_wherever_it_stands(where, tmp_path):
-    import pyarrow as pa
     from safetensors.numpy import save
 
     path = tmp_path / where
@@ -342,3 +390,14 @@ def test_rows_of_classes_keep_the_names_of_classes(originals, tmp_path):
     assert rows == {f.sample for f in originals["classified"].store.findings() if f.check == "tiny-energy"}
     assert all(f.sample.startswith("sample-") for f in copy.findings() if f.check != "tiny-energy")
     assert copy.table().num_rows == originals["classified"].store.table().num_rows
+
+
+def test_many_names_are_looked_for_in_seconds(tmp_path):
+    """Ten thousand names in two megabytes: an alternation of all of them would take minutes."""
+    names = [f"patient-{i:05d}-{i * 7919 % 10007}" for i in range(10_000)]
+    (tmp_path / "a.json").write_text(json.dumps([f"sample-{i:05d}" for i in range(150_000)]))
+    start = time.perf_counter()
+    assert leaks(tmp_path, names) == []
+    assert time.perf_counter() - start < 10
+    (tmp_path / "b.json").write_text(json.dumps(["x", names[4711], "y"]))
+    assert leaks(tmp_path, names) == [f"b.json: {names[4711]!r} of the original audit stands in the redacted copy"]

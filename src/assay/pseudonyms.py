@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from assay.records import to_json
 from assay.store import StoreError, write_aside
 
+_WORD = re.compile(r"\w+")
 LEAST = 5               # letters of a name that is looked for: shorter ones stand in every file by chance
 
 
@@ -55,9 +56,11 @@ def read_key(path: Path) -> bytes:
 
 def leaks(folder: Path, names: Sequence[str]) -> list[str]:
     """Where one of the names stands as a word of its own: in a file's name or text, in a table's or a tensor's names."""
-    pattern = _pattern(names)
+    paths = sorted(p for p in folder.rglob("*") if p.is_file())
+    words = {word for path in paths for text in _texts(folder, path) for word in _WORD.findall(text)}
+    pattern = _pattern([name for name in names if words.issuperset(_WORD.findall(name))])     # few: the rest cannot be there
     found = []
-    for path in sorted(p for p in folder.rglob("*") if p.is_file()) if pattern else []:
+    for path in paths if pattern else []:
         match = next((m for text in _texts(folder, path) if pattern and (m := pattern.search(text))), None)
         if match:
             found.append(f"{path.relative_to(folder)}: {match[0]!r} of the original audit stands in the redacted copy")

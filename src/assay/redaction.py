@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from assay.pseudonyms import Pseudonyms, leaks, stands_in
-from assay.records import Finding, to_data, to_json
+from assay.records import Finding, digest_of, to_data, to_json
 from assay.store import FINDINGS, AuditFolder, StoreError, witness_key, write_aside
 
 WITHHELD = "withheld"
@@ -125,19 +125,25 @@ class _Copy:
                 "redaction": {"of": {"sha256": self.source.manifest_digest}, "pseudonyms": "HMAC-SHA256"}}
 
     def _profile(self) -> dict[str, Any]:
-        """The profile; paths of tables in it, and declared columns with their values, are withheld."""
-        checks = []
-        for check in self.header["profile"]["checks"]:
-            words = {k: WITHHELD if k == "fields" or (isinstance(v, str) and _PATH.search(v)) else v
-                     for k, v in check.get("perturbation", {}).items()}
-            checks.append({**check, **({"perturbation": words} if words else {})})
-        return {**self.header["profile"], "checks": checks}
+        """The profile without the declared columns that the audit wrote into it, which its digest does not cover.
+
+        Paths of tables are withheld too; the digest is then that of what is left.
+        """
+        checks, profile = [], self.header["profile"]
+        for check in profile["checks"]:
+            words = {k: WITHHELD if isinstance(v, str) and _PATH.search(v) else v
+                     for k, v in check.get("perturbation", {}).items() if k != "fields" or not isinstance(v, Mapping)}
+            checks.append({**check, **({"perturbation": words} if "perturbation" in check else {})})
+        paths = any(WITHHELD in c.get("perturbation", {}).values() for c in checks)
+        left = {**{k: v for k, v in profile.items() if k != "digest"}, "checks": checks}
+        return {**left, "digest": digest_of(left) if paths else profile["digest"]}
 
     def _system(self, record: Mapping[str, Any]) -> dict[str, Any]:
+        """The system's record; names of its files stay where they are Assay's own."""
         options = {k: v for k, v in record["options"].items() if isinstance(v, (bool, int, float))}
-        files = {self.names.of(name, "file", 8): digest for name, digest in record["files"].items()}
+        own = not re.search(r"[:/\\]", str(record["loader"])) and options == record["options"]
         return {**record, "name": self.systems[record["name"]], "description": self._told(str(record["description"])),
-                "loader": "", "options": options, "files": files}
+                "loader": "", "options": options, "files": record["files"] if own and record["loader"] else {}}
 
     def _told(self, text: str) -> str:
         """A sentence of the audit, unless it speaks of a sample or of a file."""

@@ -112,13 +112,13 @@ def _run(recipe: Any, out: Path | None, form: str, processes: int = 1, batch: in
 
 def _redacted(folder: Path) -> None:
     """A fresh copy beside the audit; an older one there, of the same command, gives way."""
-    from assay.cli.redacting import KEY, written
+    from assay.cli.redacting import key_of, written
     from assay.store import AuditFolder
 
     target = folder.with_name(f"{folder.resolve().name}-redacted")
     if (target / "audit.json").exists() and AuditFolder(target).header.get("redaction"):
         shutil.rmtree(target)
-    written(folder, target, folder / KEY)
+    written(folder, target, key_of(folder))
 
 
 def _gated(rules: Any, signal: str, verdicts: Any, *, told: bool) -> int:

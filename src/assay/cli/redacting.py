@@ -12,14 +12,12 @@ import click
 from assay.cli.exits import EXIT
 from assay.cli.group import cli
 
-KEY = "redaction.key"
-
 
 @cli.command()
 @click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the copy (default: FOLDER-redacted).")
 @click.option("--key", type=click.Path(path_type=Path, dir_okay=False),
-              help="File with the key of the pseudonyms (default: redaction.key in FOLDER; made where there is none).")
+              help="File with the key of the pseudonyms (default: FOLDER.redaction.key beside it; made if there is none).")
 @click.option("--check", type=click.Path(path_type=Path, exists=True, file_okay=False),
               help="Write nothing, and say whether this folder is the redacted copy of FOLDER under the key.")
 def redact(folder: Path, out: Path | None, key: Path | None, check: Path | None) -> int:
@@ -28,12 +26,17 @@ def redact(folder: Path, out: Path | None, key: Path | None, check: Path | None)
     The copy has a manifest of its own, names the original's digest, and verifies with `assay verify --no-replay`. The key
     stays with the owner, who can show with it that the copy is one (`--check`).
     """
-    secret = key or folder / KEY
+    secret = key or key_of(folder)
     if check is not None:
         return _checked(folder, secret, check)
     target = out or folder.with_name(f"{folder.resolve().name}-redacted")
     written(folder, target, secret)
     return EXIT["nothing"]
+
+
+def key_of(folder: Path) -> Path:
+    """Where the key lies if nobody says otherwise: beside the audit, so that no folder that is handed over holds it."""
+    return folder.with_name(f"{folder.resolve().name}.redaction.key")
 
 
 def written(folder: Path, target: Path, key: Path) -> None:
