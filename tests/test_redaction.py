@@ -320,6 +320,30 @@ def test_a_name_that_also_means_something_else_is_refused_and_nothing_is_left(or
     assert not (tmp_path / "b").exists()
 
 
+def test_an_audit_that_does_not_hold_is_not_redacted(originals, tmp_path):
+    shutil.copytree(originals["images"].folder, tmp_path / "a")
+    part = next((tmp_path / "a" / "parts").iterdir())
+    whole = part.read_bytes()
+    part.write_bytes(whole + b"x")
+    with pytest.raises(StoreError, match="bytes differ"):
+        api.redact(tmp_path / "a", tmp_path / "b", key=KEY)
+    part.write_bytes(whole)
+    (tmp_path / "a" / "warning_label.json").unlink()
+    with pytest.raises(StoreError, match="assay report"):
+        api.redact(tmp_path / "a", tmp_path / "b", key=KEY)
+    assert not (tmp_path / "b").exists()
+
+
+def test_a_name_that_the_label_brings_back_is_refused_and_nothing_is_left(originals, tmp_path):
+    shutil.copytree(originals["texts"].folder, tmp_path / "a")
+    audit = assay.Audit(tmp_path / "a")
+    sample = next(iter(audit.header["data"]["samples"]))
+    audit.write(auditor=f"The owner of {sample}")
+    with pytest.raises(StoreError, match="of the original audit stands in the redacted copy"):
+        api.redact(tmp_path / "a", tmp_path / "b", key=KEY)
+    assert not (tmp_path / "b").exists()
+
+
 def test_an_unfinished_audit_is_not_redacted(originals, tmp_path):
     shutil.copytree(originals["images"].folder, tmp_path / "a")
     next((tmp_path / "a" / "parts").iterdir()).unlink()

@@ -46,16 +46,17 @@ def redacted(source: AuditFolder, target: Path, key: bytes) -> AuditFolder:
     copy = _Copy(source, AuditFolder(target), Pseudonyms(key=key))
     try:
         copy.write()
-        refuse_leaks(target, copy.names_withheld)
     except BaseException:
         shutil.rmtree(target, ignore_errors=True)
         raise
+    refuse_leaks(target, copy.names_withheld)
     return copy.target
 
 
 def refuse_leaks(folder: Path, names: list[str]) -> None:
-    """`StoreError` where a withheld name stands in the folder."""
+    """`StoreError` where a withheld name stands in the copy, which is removed."""
     if found := leaks(folder, names):
+        shutil.rmtree(folder)
         raise StoreError(f"{found[0]}; a name that also means something else cannot be taken out: rename the sample or file "
                          "and audit again")
 
