@@ -301,6 +301,14 @@ def test_the_command_makes_a_key_that_stays_outside(run, originals, tmp_path):
     assert code == 2 and "64 hexadecimal digits" in told and not (tmp_path / "d").exists()
 
 
+def test_copies_under_one_key_can_be_compared(run, originals, copies, tmp_path):
+    code, told = run("compare", copies["images"].folder, copies["images"].folder)
+    assert code == 0 and "not shown to be worse" in told
+    other = api.redact(originals["images"].folder, tmp_path / "b", key=bytes(32)).folder
+    code, told = run("compare", copies["images"].folder, other)
+    assert code == 2 and "the data differ" in told
+
+
 def test_an_audit_redacts_at_once(run, tmp_path):
     toml = small_audit.profile(tmp_path, "preflight", "tiny-data")
     for _ in range(2):                                  # the copy of the same command gives way

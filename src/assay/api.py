@@ -197,9 +197,10 @@ def redact(folder: str | Path, out: str | Path, *, key: bytes) -> Audit:
     label = _held(original)
     copy = Audit(redacted(original.store, Path(out), key).path)
     place = [s["name"] for s in original.header["systems"]].index(label["subject"]["name"])
-    html.write_report(copy.store, copy.verdicts, copy.folder / "report.html")
+    verdicts = copy.verdicts
+    html.write_report(copy.store, verdicts, copy.folder / "report.html")
     warning_label.write_all(warning_label.build(
-        copy.store, copy.verdicts, auditor=label["auditor"], issued=datetime.fromisoformat(label["issued"]),
+        copy.store, verdicts, auditor=label["auditor"], issued=datetime.fromisoformat(label["issued"]),
         version=label["subject"]["version"], system=copy.header["systems"][place]["name"]), copy.folder)
     refuse_leaks(copy.folder, withheld_names(original.store))
     return copy

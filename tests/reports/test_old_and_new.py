@@ -193,5 +193,6 @@ def test_worse_ends_with_1_and_nothing_with_5(run, folders, monkeypatch):
     monkeypatch.setattr(old_and_new, "compared", lambda *_, **__: OldAndNew(tests=(test,)))
     code, out, _ = run("compare", folders / "old", folders / "new")
     assert code == 1 and out.rstrip().endswith("NEW is worse.") and "newly harmed: s00, s01" in out and "and 4 more" in out
+    assert "0 % to 60 % (n = 20); difference 60 % [" in out and "p = 0.00049, adjusted = 0.00098: worse" in out
     monkeypatch.setattr(old_and_new, "compared", lambda *_, **__: OldAndNew(tests=(), not_compared={"a": "b"}))
     assert run("compare", folders / "old", folders / "new")[0] == 5

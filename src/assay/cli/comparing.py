@@ -74,20 +74,37 @@ def _side(audit: Any, profile: dict[str, Any]) -> Any:
     return Side(system=first_audited(audit.header), findings=audit.store.findings(), verdicts=audit.judged(profile))
 
 
+def _chance(p: float) -> str:
+    """A p value in words: never 0.
+
+    >>> _chance(0.03), _chance(1e-300)
+    ('= 0.03', '< 0.0001')
+    """
+    from assay.reports.wording import significant
+
+    return f"= {significant(p)}" if p >= 1e-4 else "< 0.0001"
+
+
+def _line(test: Any) -> str:
+    """One test: both values, the difference with its interval, p, and what it says."""
+    from assay.reports.wording import significant
+
+    unit, sign = (100, " %") if test.asked in ("harmed", "wrong") else (1, "")
+    values = (test.old, test.new, test.difference, test.low, test.high)
+    old, new, change, low, high = (significant(unit * value, 3) for value in values)
+    return (f"{test.check}, {test.asked}: {old}{sign} to {new}{sign} (n = {test.n}); difference {change}{sign} "
+            f"[{low}, {high}]; p {_chance(test.p)}, adjusted {_chance(test.adjusted)}: {test.conclusion}")
+
+
 def _print(told: dict[str, Any], differing: list[str], found: Any) -> None:
-    from assay.reports.wording import printable, significant
+    from assay.reports.wording import printable
 
     for name in ("old", "new"):
         click.echo(printable(f"{name.upper()}: {told[name]['system']} ({told[name]['folder']})"))
     for line in differing:
         click.echo(printable(f"The profiles differ in {line}"))
     for test in found.tests:
-        unit = 100 if test.asked in ("harmed", "wrong") else 1
-        share = " %" if unit == 100 else ""
-        values = [significant(unit * v, 3) for v in (test.old, test.new, test.difference, test.low, test.high)]
-        change = f"{values[0]}{share} to {values[1]}{share} (n = {test.n})"
-        click.echo(printable(f"{test.check}, {test.asked}: {change}; difference {values[2]} [{values[3]}, {values[4]}]; p = "
-                             f"{significant(test.p)}, adjusted {significant(test.adjusted)}: {test.conclusion}"))
+        click.echo(printable(_line(test)))
         for words, samples in (("newly", test.newly), ("no longer", test.no_longer)):
             if samples:
                 more = f" and {len(samples) - 8} more" if len(samples) > 8 else ""
