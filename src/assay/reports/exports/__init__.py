@@ -14,12 +14,12 @@ from assay.records import Verdict, to_json
 from assay.reports import warning_label
 from assay.reports.exports.annex_iv import annex_iv, annex_iv_text
 from assay.reports.exports.chai import chai
+from assay.reports.exports.code_hosts import junit, sarif
 from assay.reports.exports.cyclonedx import cyclonedx
 from assay.reports.exports.findings_table import csv_of, parquet_of
 from assay.reports.exports.huggingface import readme
 from assay.reports.exports.json_object import json_object
 from assay.reports.exports.material import Material
-from assay.reports.exports.test_servers import junit, sarif
 from assay.store import AuditFolder, StoreError
 
 __all__ = ["FORMATS", "Material", "annex_iv", "annex_iv_text", "chai", "csv_of", "cyclonedx", "json_object", "junit",
