@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assay.records import Role, Verdict
-from assay.store import AuditFolder
+from assay.store import AuditFolder, StoreError
 from assay.verdicts import judge_all
 
 if TYPE_CHECKING:
@@ -199,3 +199,45 @@ def default_folder(session: Session) -> Path:
     return Path("runs") / f"{datetime.now(UTC):%Y-%m-%d}-{name}"
 
 
+def redact(folder: str | Path, out: str | Path, *, key: bytes) -> Audit:
+    """Write a copy without inputs, stored changes and names to `out`, with report and label, and return it.
+
+    `key` are 32 bytes that stay with the owner (`assay.pseudonyms.read_key`): whoever has them and the audit writes the same
+    copy again. The label keeps the names and dates of the audit's own. `StoreError` where files or label of the audit do not
+    hold, or where a withheld name is left in the copy, which is then removed.
+    """
+    from assay.redaction import redacted, refuse_leaks, withheld_names
+    from assay.reports import html, warning_label
+
+    original = Audit(folder)
+    label = _held(original)
+    copy = Audit(redacted(original.store, Path(out), key).path)
+    place = [s["name"] for s in original.header["systems"]].index(label["subject"]["name"])
+    verdicts = copy.verdicts
+    html.write_report(copy.store, verdicts, copy.folder / "report.html")
+    warning_label.write_all(warning_label.build(
+        copy.store, verdicts, auditor=label["auditor"], issued=datetime.fromisoformat(label["issued"]),
+        version=label["subject"]["version"], system=copy.header["systems"][place]["name"]), copy.folder)
+    refuse_leaks(copy.folder, withheld_names(original.store))
+    return copy
+
+
+def _held(audit: Audit) -> dict[str, Any]:
+    """The audit's label, if its files are those of the manifest and the label says what the findings say."""
+    from assay.reports import warning_label
+    from assay.verification import check_files
+
+    def say(claim: str, holds: bool, detail: str) -> bool:
+        if not holds:
+            raise StoreError(f"{audit.folder}: it does not hold that {claim} ({detail}); see `assay verify`")
+        return holds
+
+    check_files(audit.store, say)
+    path = audit.folder / "warning_label.json"
+    if not path.exists():
+        raise StoreError(f"{path}: no such file; write it with `assay report {audit.folder}`")
+    label = warning_label.read(path.read_bytes())
+    if wrong := warning_label.differences(label, audit.store, audit.verdicts):
+        raise StoreError(f"{path}: {wrong[0]} is not what the findings say; write it again with `assay report "
+                         f"{audit.folder}`")
+    return label

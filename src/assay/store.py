@@ -158,7 +158,14 @@ class AuditFolder:
                 from None
 
     def findings(self) -> list[Finding]:
-        rows = self.table().to_pylist()
+        return self._findings(self.table())
+
+    def findings_of(self, unit: str) -> list[Finding]:
+        """The findings of one finished unit."""
+        return self._findings(self._part(self.path / "parts" / f"{unit}.parquet"))
+
+    def _findings(self, table: pa.Table) -> list[Finding]:
+        rows = table.to_pylist()
         for row in rows:
             row["extra"] = dict(row["extra"] or [])
             row["flags"] = row["flags"] or []

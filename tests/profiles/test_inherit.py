@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
+import small_audit
 from assay.profiles.load import ProfileError, load, task_of
 from assay.profiles.thresholds import counts, thresholds_of
 from assay.records import digest_of
@@ -54,7 +56,7 @@ def test_a_changed_number_loses_its_source_and_an_unchanged_one_keeps_it(tmp_pat
     before = said(load("research", task="classification"), "patch")
     assert before["criterion.level"][0] == "published"
     made = said(child(tmp_path, "[override.patch]\nlevels = [0.25, 0.3]\ncriterion = { level = 0.3 }\n"), "patch")
-    assert made["criterion.level"][0] == "proposal" and "mine.toml" in made["criterion.level"][1]
+    assert made["criterion.level"][0] == "proposal" and "set by mine," in made["criterion.level"][1]
     assert made["criterion.absolute"] == before["criterion.absolute"]
     own = said(child(tmp_path, '[thresholds]\nstatus = "draft"\nsource = "our draft"\n[override.patch]\n'
                                'criterion = { absolute = 0.8 }\n'), "patch")
@@ -152,3 +154,12 @@ def test_the_example_is_what_it_says():
     assert said["", "rate"] == "draft" and said["tiny-pixels", "criterion.level"] == "draft"
     assert said["tiny-pixels", "criterion.absolute"] == "proposal" and said["rotation", "criterion.level"] == "published"
     assert said["tiny-pixels", "refusal.tiny.most"] == "draft"
+
+
+def test_equal_profiles_have_equal_digests_wherever_they_lie(tmp_path):
+    """A source that nobody gave is not told by the place of the file: no other machine could take the digest again."""
+    made = []
+    for place in ("here", "there"):
+        (tmp_path / place).mkdir()
+        made.append(load(small_audit.profile(tmp_path / place)))
+    assert made[0] == made[1] and str(tmp_path) not in json.dumps(made[0])

@@ -52,6 +52,10 @@ def replay_all(folder: AuditFolder, everything: bool, say: Say) -> None:
     chooses and fits anew, and thereby checks the choice.
     """
     header = folder.header
+    if header.get("redaction"):
+        say("the stored cases can be replayed", False,
+            "this is a redacted copy: only the owner of the audit can; --no-replay checks everything else")
+        return
     if not header.get("recipe"):
         say("the system can be built again", False, "it was audited from memory, so only files and label were checked")
         return

@@ -28,17 +28,17 @@ def resolved(identity: str, name: str, data: dict[str, Any], read: Read, *, abov
         for key in ("override", "without"):
             if key in data:
                 raise ProfileError(f"{where}: {key!r} changes a parent, and there is none; add extends = \"NAME\"")
-        return _whole(data, {"checks": []}, where, name)
+        return _whole(data, {"checks": []}, where)
     parent = resolved(*read(data["extends"], identity), read, above=(*above, identity))
     if missing := [key for key in OWN if key not in data]:
         raise ProfileError(f"{where}: it extends {data['extends']!r} and is another profile: key {missing[0]!r} is missing")
     if "task" in data and data["task"] != parent.get("task", data["task"]):
         raise ProfileError(f"{where}: its task is {data['task']!r}, and that of {data['extends']!r} {parent['task']!r}")
-    return _whole(data, parent, where, name)
+    return _whole(data, parent, where)
 
 
-def _whole(data: Mapping[str, Any], parent: Mapping[str, Any], where: str, name: str) -> dict[str, Any]:
-    default = default_of(data, name)
+def _whole(data: Mapping[str, Any], parent: Mapping[str, Any], where: str) -> dict[str, Any]:
+    default = default_of(data)
     result = {key: data[key] if key in data else parent[key] for key in (*OWN, *TAKEN) if key in data or key in parent}
     result["not_tested"] = list(dict.fromkeys([*parent.get("not_tested", []), *data.get("not_tested", [])]))
     result["checks"] = _checks(data, parent, default, where)

@@ -60,9 +60,10 @@ def load(name: str, *, task: str = "reconstruction", budget: str = "standard", t
             raise ProfileError(f"{where}: the true images of these data are not known, and the profile has no table "
                                "[without_truth] that says how to judge then")
         data["not_tested"] = [*data["not_tested"], *blind.get("not_tested", [])]
-        data["checks"] = [_replaced(check, blind.get("checks", {}).get(check["id"], {}), where) for check in data["checks"]]
+        data["checks"] = [_replaced(check, blind.get("checks", {}).get(check["id"], {}), data["id"], where)
+                          for check in data["checks"]]
     changes = budgets.get(budget, {})
-    data["checks"] = [_replaced(check, changes.get(check["id"], {}), where) for check in data["checks"]]
+    data["checks"] = [_replaced(check, changes.get(check["id"], {}), data["id"], where) for check in data["checks"]]
     for check in data["checks"]:
         validate_check(check, where)
     _references(data, known, where)
@@ -95,10 +96,14 @@ def digest_holds(profile: Mapping[str, Any]) -> bool:
     That is the sizes of multiples of the noise level, whose multiples are stored beside them, and the declaration of a
     table's fields, which the audit binds by itself.
     """
+    bare = {**profile, "checks": [_without_fields(check) for check in profile["checks"]]}
+    return profile["digest"] in (digest_of_asked(profile), digest_of_asked(bare))
+
+
+def digest_of_asked(profile: Mapping[str, Any]) -> str:
+    """The digest of what a stored profile asks, with multiples of the noise level as they were written."""
     asked = {key: value for key, value in profile.items() if key != "digest"}
-    plain = {**asked, "checks": [_unscaled(check) for check in profile["checks"]]}
-    bare = {**plain, "checks": [_without_fields(check) for check in plain["checks"]]}
-    return profile["digest"] in (digest_of(plain), digest_of(bare))
+    return digest_of({**asked, "checks": [_unscaled(check) for check in profile["checks"]]})
 
 
 def _unscaled(check: Mapping[str, Any]) -> dict[str, Any]:
@@ -127,11 +132,11 @@ def _references(data: Mapping[str, Any], known: list[str], where: str) -> None:
                                f"{instead(line['check'], known)}")
 
 
-def _replaced(check: Mapping[str, Any], changes: Mapping[str, Any], where: str) -> dict[str, Any]:
+def _replaced(check: Mapping[str, Any], changes: Mapping[str, Any], profile: str, where: str) -> dict[str, Any]:
     """The check with keys replaced, those of `search` one by one."""
     search = {**check.get("search", {}), **changes.get("search", {})}
     after = {**check, **changes, "search": search}
-    return restated(check, after, default_of({}, where.removeprefix("profile ")), where, own=changes.get("thresholds", ()))
+    return restated(check, after, default_of({"id": profile}), where, own=changes.get("thresholds", ()))
 
 
 def _resolved(name: str, task: str) -> dict[str, Any]:

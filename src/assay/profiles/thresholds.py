@@ -39,11 +39,14 @@ def numbers_of(check: Mapping[str, Any]) -> dict[str, Any]:
     return found | {f"criterion.{key}": value for key, value in criterion.items() if not isinstance(value, str)}
 
 
-def default_of(data: Mapping[str, Any], name: str) -> Said:
-    """What a file says of all its numbers; where it says nothing they are its author's proposals."""
+def default_of(data: Mapping[str, Any]) -> Said:
+    """What a file says of all its numbers; where it says nothing they are its author's proposals.
+
+    The file is named by its id: where it lay is stored in no audit, and equal profiles have equal digests everywhere.
+    """
     said = data.get("thresholds", {})
     return {"status": said["status"], "source": said["source"]} if said else {
-        "status": "proposal", "source": f"set by {name}, which gives no source"}
+        "status": "proposal", "source": f"set by {data.get('id', 'this profile')}, which gives no source"}
 
 
 def stated(check: Mapping[str, Any], default: Said, where: str) -> dict[str, Any]:

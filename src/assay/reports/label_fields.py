@@ -37,6 +37,8 @@ _KINDS = {"WARNING": "demonstrated", "CAUTION": "demonstrated", "NOTICE": "incom
 _TASKS = {"reconstruction": "image-reconstruction", "classification": "image-classification", "text": "text-classification",
           "codes": "code-classification", "sound": "sound-classification", "verification": "verification",
           "table": "decision"}
+REDACTED = ("Replay by whoever holds this redacted copy: inputs and stored cases were withheld, and only the owner of the "
+            "audit can replay them")
 _DIGITS = 10    # of stored estimates: sums may differ in the last bits between machines, and labels must not
 
 
@@ -162,7 +164,8 @@ def scope(header: Mapping[str, Any], row: Comparison | None) -> dict[str, Any]:
 
 def not_tested(folder: Folder, rows: Sequence[Comparison]) -> list[str]:
     """What the profile leaves out, what the plan left out, and what could not be judged; never empty."""
-    lines = [printable(str(item)) for item in folder.header["profile"]["not_tested"]]
+    lines = [REDACTED] if folder.header.get("redaction") else []
+    lines += [printable(str(item)) for item in folder.header["profile"]["not_tested"]]
     titles = {str(c["id"]): str(c.get("title") or c["id"]) for c in asked(folder.header["profile"])}
     skipped = {str(s["check"]): str(s["reason"]) for s in folder.skipped}
     lines += [f"{titles.get(check, check)}: {printable(reason)}" for check, reason in skipped.items()]
@@ -195,7 +198,8 @@ def provenance(header: Mapping[str, Any], sealed: str) -> dict[str, Any]:
     """Which run of which tool the label comes from, and the command that checks it."""
     p = header["provenance"]
     return {"tool": "assay", "tool_version": p["tool_version"], "audit_digest": _sha(sealed),
-            "seed": header["seed"], "precision": p["precision"], "replay": REPLAY,
+            "seed": header["seed"], "precision": p["precision"],
+            "replay": f"{REPLAY} --no-replay" if header.get("redaction") else REPLAY,
             "environment": {**{str(k): str(v) for k, v in p["versions"].items()}, "hardware": str(p["hardware"])}}
 
 

@@ -152,7 +152,8 @@ def _evidence(label: Mapping[str, Any]) -> str:
     kind = {"demonstrated": "Demonstrated", "searched-none-found": "Searched, none found", "certified": "Certified",
             "incomplete": "Incomplete"}[evidence["kind"]]
     if evidence["replayable"]:
-        kind += f"; {evidence['witnesses']} stored cases can be replayed"
+        by = "by the owner only" if "redaction" in label else ""
+        kind += f"; {evidence['witnesses']} stored cases can be replayed {by}".rstrip()
     text = f"{kind}; {scope['n']} {scope['noun']}"
     if evidence["budget"]["evaluations"]:
         text += f", about {significant(evidence['budget']['evaluations'])} evaluations each"

@@ -83,6 +83,8 @@ def build(folder: Folder, verdicts: Sequence[Verdict], *, auditor: Mapping[str, 
         "issued": label_fields.stamp(issued),
         "valid_until": label_fields.stamp(issued + timedelta(days=int(header["profile"].get("validity_days", 365)))),
     }
+    if header.get("redaction"):
+        label["redaction"] = {"of": dict(header["redaction"]["of"])}
     if supersedes:
         label["supersedes"] = {"sha256": supersedes}
     label["digest"] = {"sha256": _digest(label)}

@@ -1,22 +1,18 @@
-"""The same facts for other programs: one JSON object, JUnit for test servers, SARIF for code hosts."""
+"""The same facts as one JSON object: what `--format json` prints."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
-from xml.etree import ElementTree
 
 from assay.profiles.thresholds import counts
-from assay.records import Outcome, Verdict
+from assay.records import Verdict
 from assay.reports import brackets, extrapolation, label_fields, subgroups
 from assay.reports.comparison import Comparison, Folder, compare, is_complete
 from assay.reports.headline import headline
 from assay.reports.refusals import refusals_by_system
 from assay.reports.risks import data, risks
 from assay.reports.two_classes import as_tests
-from assay.reports.wording import amount, printable
-
-_SARIF_LEVELS = {Outcome.UNSTABLE: "error", Outcome.INCONCLUSIVE: "warning"}
 
 
 def json_object(folder: Folder, verdicts: Sequence[Verdict]) -> dict[str, Any]:
@@ -59,35 +55,3 @@ def _check(row: Comparison) -> dict[str, Any]:
             "n": verdict.n, "harmed": verdict.harmed, "metric": verdict.metric, "better": verdict.better,
             "normal": verdict.normal, "average": verdict.average, "worst": verdict.worst, "established": established,
             "verdict": verdict.outcome.value}
-
-
-def junit(verdicts: Sequence[Verdict]) -> str:
-    """JUnit XML of the audited systems: unstable is a failure, inconclusive an error, not applicable skipped."""
-    mine = [v for v in verdicts if v.role == "audited"]
-    suite = ElementTree.Element("testsuite", name="assay", tests=str(len(mine)))
-    for name, outcome in (("failures", Outcome.UNSTABLE), ("errors", Outcome.INCONCLUSIVE),
-                          ("skipped", Outcome.NOT_APPLICABLE)):
-        suite.set(name, str(sum(v.outcome is outcome for v in mine)))
-    tags = {Outcome.UNSTABLE: "failure", Outcome.INCONCLUSIVE: "error", Outcome.NOT_APPLICABLE: "skipped"}
-    for verdict in mine:
-        case = ElementTree.SubElement(suite, "testcase", classname=printable(verdict.system), name=verdict.check)
-        if verdict.outcome in tags:
-            detail = ElementTree.SubElement(case, tags[verdict.outcome], message=printable(verdict.reason))
-            detail.text = _numbers(verdict)
-    return '<?xml version="1.0" encoding="utf-8"?>\n' + ElementTree.tostring(suite, encoding="unicode") + "\n"
-
-
-def sarif(verdicts: Sequence[Verdict]) -> dict[str, Any]:
-    """SARIF 2.1.0 log of what was found or could not be judged in the audited systems."""
-    shown = [v for v in verdicts if v.role == "audited" and v.outcome in _SARIF_LEVELS]
-    rules = {v.check: {"id": v.check, "shortDescription": {"text": printable(v.criterion) or v.check}} for v in shown}
-    return {"version": "2.1.0", "$schema": "https://json.schemastore.org/sarif-2.1.0.json", "runs": [{
-        "tool": {"driver": {"name": "assay", "rules": list(rules.values())}},
-        "results": [{"ruleId": v.check, "level": _SARIF_LEVELS[v.outcome],
-                     "message": {"text": f"{printable(v.system)}: {printable(v.reason)}. {_numbers(v)}"}}
-                    for v in shown]}]}
-
-
-def _numbers(verdict: Verdict) -> str:
-    return (f"{verdict.metric}: normal {amount(verdict.normal)}, average {amount(verdict.average)}, "
-            f"worst found {amount(verdict.worst)}; harmed {verdict.harmed} of {verdict.n}")
