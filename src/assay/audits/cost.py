@@ -17,7 +17,7 @@ from assay.checks.manitest import STEPS
 from assay.checks.over_the_air import DRAWS, EACH
 from assay.checks.patch import BATCH, PLACES
 from assay.checks.searching import ONE_BY_ONE
-from assay.perturbations import acoustics, registry
+from assay.perturbations import acoustics, hidden_cues, registry
 from assay.perturbations.corruptions import NAMES
 from assay.perturbations.geometric import GRID
 from assay.perturbations.protocol import ChoiceSet, Examples
@@ -63,7 +63,7 @@ def _worst_case(check: Check, spec: dict[str, Any], rungs: int) -> Cost:
 
 def _members(words: Mapping[str, Any]) -> int:
     """Of a set whose every member is tried."""
-    kinds = {"corruption": NAMES, "acoustics": acoustics.NAMES}.get(str(words.get("kind")))
+    kinds = {"corruption": NAMES, "acoustics": acoustics.NAMES, "hidden-cue": hidden_cues.NAMES}.get(str(words.get("kind")))
     return math.prod(words.get("grid", GRID)) if kinds is None else len(words.get("names", kinds))
 
 

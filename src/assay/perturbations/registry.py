@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from assay.arrays import InputError
-from assay.perturbations import acoustics
+from assay.perturbations import acoustics, hidden_cues
 from assay.perturbations.balls import Ball, InputBall, Through
 from assay.perturbations.codes import CodeRewrites, load_codes
 from assay.perturbations.corruptions import NAMES, Corruptions, suits
@@ -54,6 +54,12 @@ def _corruption(spec: Mapping[str, Any], level: float, x: Examples) -> Perturbat
     """Every kind of `names` (all fifteen if there are none) that suits the images, at the severity that the level is."""
     kinds = tuple(name for name in spec.get("names", NAMES) if suits(name, x))
     return Corruptions(kinds=kinds, severities=(round(level),))
+
+
+def _hidden_cue(spec: Mapping[str, Any], level: float, x: Examples) -> PerturbationSet:
+    """Every cue of `names` (all if there are none) that suits the images, at the severity that the level is."""
+    kinds = tuple(name for name in spec.get("names", hidden_cues.NAMES) if hidden_cues.suits(name, x))
+    return hidden_cues.HiddenCues(kinds=kinds, severities=(round(level),))
 
 
 def _occlusion(spec: Mapping[str, Any], level: float, x: Examples) -> PerturbationSet:
@@ -129,7 +135,7 @@ def table_of(spec: Mapping[str, Any]) -> tuple[str, str] | None:
 
 
 NESTED = (Affine, FieldBall, FieldChanges, InputBall, Through, Written)     # sets whose smaller members lie in the larger
-OF_IMAGES = frozenset({"added-detail", "affine", "corruption", "occlusion", "patch"})
+OF_IMAGES = frozenset({"added-detail", "affine", "corruption", "hidden-cue", "occlusion", "patch"})
 OF_FIELDS = frozenset({"field-ball", "fields"})
 MAY_NOT_FIT = OF_IMAGES | OF_FIELDS                 # see `unfit`
 NEED_TRUTH = frozenset({"through", "details"})      # changes of the true image
@@ -137,7 +143,7 @@ SETS: dict[str, Builder] = {
     "acoustics": _acoustics,
     "added-detail": _added, "added-sound": _added_sound, "affine": _affine, "codes": _codes, "corruption": _corruption,
     "details": _details, "field-ball": _field_ball,
-    "fields": _fields, "inputs": _inputs, "mistyped": _mistyped, "occlusion": _occlusion,
+    "fields": _fields, "hidden-cue": _hidden_cue, "inputs": _inputs, "mistyped": _mistyped, "occlusion": _occlusion,
     "substitutions": _substitutions, "through": _through}
 
 
@@ -163,6 +169,8 @@ def unfit(spec: Mapping[str, Any], x: Examples) -> str:
     side = min(x.inputs.shape[2:])
     if side < int(spec.get("least", 1)):
         return f"it is meant for images of at least {spec['least']} pixels a side, and these have {side}"
+    if spec["kind"] == "hidden-cue" and not any(hidden_cues.suits(name, x) for name in spec.get("names", hidden_cues.NAMES)):
+        return f"none of its cues can be drawn on an image of {side} pixels"
     if spec["kind"] == "added-detail":
         area = float(spec.get("area", AddedDetail.area))
         if not any(AddedDetail(mark=name, area=area).fits(x) for name in spec.get("names", MARKS)):

@@ -16,6 +16,8 @@ from assay.reports import figures
 from assay.reports.pictures import data_uri
 from assay.reports.wording import amount, printable
 
+COLUMNS = 6         # of a table in a terminal; the page has them all
+
 
 def page(account: Account, *, facts: tuple[tuple[str, str], ...] = ()) -> bytes:
     """The page's bytes: no script, no link to anywhere; `facts` (name, value) say what was run."""
@@ -37,10 +39,10 @@ def summary(account: Account) -> Any:
         shown = Grid(title=Text(table.title, style="bold"), title_justify="left", box=None, pad_edge=False,
                      header_style="bold", padding=(0, 2, 0, 0), caption_justify="left",
                      caption=Text(table.note, style="dim") if table.note else None)
-        for i, name in enumerate(table.head):
+        for i, name in enumerate(table.head[:COLUMNS]):
             shown.add_column(Text(name), justify="left" if i == 0 else "right")
         for row in table.rows:
-            shown.add_row(*(Text(printable(cell)) for cell in row))
+            shown.add_row(*(Text(printable(cell)) for cell in row[:COLUMNS]))
         return shown
 
     head = Text.assemble((account.title, "bold"), "\n", (account.question, "italic"))

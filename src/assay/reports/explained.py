@@ -25,7 +25,8 @@ CHANGES = {         # kind of change -> in words
     "affine": "turns and shifts", "corruption": "corruptions", "occlusion": "a hidden part", "added-detail": "marks",
     "patch": "a patch", "sticker": "a sticker", "substitutions": "phrases replaced", "mistyped": "typing errors",
     "codes": "codes rewritten", "fields": "fields changed", "field-ball": "numbers within tolerances",
-    "added-sound": "an added sound", "acoustics": "conditions of recording"}
+    "added-sound": "an added sound", "acoustics": "conditions of recording",
+    "hidden-cue": "light, border, markers, texture"}
 
 
 def overview(profile: Mapping[str, Any]) -> list[str]:

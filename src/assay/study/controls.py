@@ -24,29 +24,37 @@ ALPHA = 0.05
 
 
 def planted(g: Editable, data: Material, *, seed: int) -> tuple[Use, float]:
-    """Power: a small network trained where every input has the structure of its class; what the study says of its use.
+    """Power: what the study says of a small network that could learn nothing but the structure.
 
-    The content of class c is that of the input at quantile (c + ½)/classes of the structure's first number: as strong as the
-    data themselves vary. Returns the use, and the network's accuracy on inputs planted likewise.
+    Each input of the fitting half is given a class at random, the structure of that class, and the class as its label: what
+    the input shows says nothing. The network, and the learner, learn from these; use is then asked on the judged half as it
+    is.
+    Returns the use, and the network's accuracy on inputs of the judged half that were given a class likewise.
     """
-    sown = plant(g, data)
-    x, y = sown.part(sown.fit)
-    net = trained(x, y, data.classes, seed, "planted", g.id, steps=PLANTED_STEPS)
+    generator = stream(seed, "planted", g.id)
+    x, tx = data.x[data.fit], data.x[data.judged]
+    z, tz = (torch.randint(data.classes, (len(v),), generator=generator) for v in (x, tx))
+    sown, tested = given_classes(g, x, x, z, data.classes), given_classes(g, tx, x, tz, data.classes)
+    net = trained(sown, z, data.classes, seed, "planted", g.id, steps=PLANTED_STEPS)
 
     def decide(inputs: Tensor) -> Tensor:
         with torch.no_grad():
             return net(inputs).argmax(1)
 
-    return use(g, decide, fit(g.features(x), y, data.classes), sown, seed=seed), accuracy(net, *sown.part(sown.judged))
+    inputs, labels = data.x.clone(), data.y.clone()
+    inputs[data.fit], labels[data.fit] = sown, z
+    followed = use(g, decide, fit(g.features(sown), z, data.classes), replace(data, x=inputs, y=labels), seed=seed)
+    return followed, accuracy(net, tested, tz)
 
 
-def plant(g: Editable, data: Material) -> Material:
-    """The data with each input's structure replaced by that of its class."""
-    x = data.x[data.fit]
-    order = g.features(x)[:, 0].argsort()
-    places = order[((torch.arange(data.classes) + 0.5) / data.classes * len(x)).long()]
-    content = g.content(x[places])[data.y]
-    return replace(data, x=g.given(data.x, content))
+def given_classes(g: Editable, x: Tensor, reference: Tensor, z: Tensor, classes: int) -> Tensor:
+    """Inputs with the structure of class z: the content of the reference at quantile (z + ½)/classes of g's first number.
+
+    So the structure is as strong as the data themselves vary, and no stronger.
+    """
+    order = g.features(reference)[:, 0].argsort()
+    places = order[((torch.arange(classes) + 0.5) / classes * len(reference)).long()]
+    return g.given(x, g.content(reference[places])[z])
 
 
 def permuted(g: Structure, decide: Callable[[Tensor], Tensor], data: Material, threshold: float, *,

@@ -39,6 +39,17 @@ def threshold(chance: float, accuracy: float) -> float:
     return chance + 0.5 * (accuracy - chance)
 
 
+def dominance(use: Mapping[str, Any] | None) -> str:
+    """What the system follows where structure and truth disagree: "structure", "truth", "mixed", or "not asked".
+
+    >>> dominance({"n": 50, "low": 0.8, "high": 1.0}), dominance({"n": 50, "low": 0.0, "high": 0.05})
+    ('structure', 'truth')
+    """
+    if use is None or not use["n"]:
+        return "not asked"
+    return "structure" if use["low"] > DOMINANT else "truth" if use["high"] < IGNORED else "mixed"
+
+
 def judge(cards: Sequence[Mapping[str, Any]]) -> list[Judgement]:
     """One judgement for each card; `p` of each question is 1 where it was not asked."""
     joint = holm([max(_p(card, part) for part in ASKED) for card in cards])
@@ -67,8 +78,9 @@ def _one(card: Mapping[str, Any], p: float) -> Judgement:
         seen = card.get("planted")
         if seen is not None and seen["p"] <= ALPHA:
             return says(NOT_CONSISTENT, f"the system follows it in {100 * use['value']:.0f} % of conflicts (at most "
-                                        f"{100 * use['high']:.0f} %), and a network taught to follow it is found out")
-        return says(INCONCLUSIVE, "the system does not follow it, but neither was a network found out that was taught to")
+                                        f"{100 * use['high']:.0f} %), and a network taught nothing else is found out")
+        return says(INCONCLUSIVE, "the system does not follow it, but neither was a network found out that was taught "
+                                  "nothing else")
     if not card["keeps_truth"]:
         return says(INCONCLUSIVE, "the system follows it, but an edit of it may change what the input shows")
     if p <= ALPHA:

@@ -11,7 +11,7 @@ from assay.arrays import InputError
 from assay.perturbations.protocol import stream
 
 MOST = 2_000            # inputs; more are drawn from
-FEWEST = 10             # of a class
+FEWEST = 4              # of a class: two to fit to, two to judge on
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,10 +44,9 @@ def halves(x: Tensor, y: Tensor, *, classes: int, box: tuple[float, float] | Non
     if int(count.min()) < FEWEST:
         raise InputError(f"class {int(count.argmin())} has {int(count.min())} inputs; a study needs at least {FEWEST} of "
                          "each class, half of them to judge on")
-    fit, judged = [], []
+    fit, judged, order = [], [], torch.randperm(len(y), generator=generator)
     for c in range(classes):
-        places = (y == c).nonzero().flatten()
-        places = places[torch.randperm(len(places), generator=generator)]
+        places = order[y[order] == c]
         fit.append(places[: len(places) // 2])
         judged.append(places[len(places) // 2:])
     return Material(x=x, y=y, classes=classes, box=box, fit=torch.cat(fit).sort().values,

@@ -24,8 +24,8 @@ from assay.study.statistics import Estimate, preference
 
 SIZE = 0.16             # ℓ2, share of the mean norm of the inputs
 STEPS, TRAINING = 20, 600
-ROBUST_STEPS = 5
-FEATURE_STEPS = 100
+ROBUST_STEPS, ROBUST_TRAINING = 3, 300
+FEATURE_STEPS, FEATURE_INPUTS = 50, 500
 TESTED = 400
 
 Scores = Callable[[Tensor], Tensor]
@@ -82,14 +82,14 @@ def tested(net: SmallNet, tx: Tensor, ty: Tensor, data: Material, radius: float,
 def feature_sets(data: Material, *, seed: int) -> dict[str, Any]:
     """D_R and D_NR: inputs that start from others and are led to the same 64 features, under a robust and an ordinary
     net."""
-    x, y = data.part(data.fit)
+    x, y = (v[:FEATURE_INPUTS] for v in data.part(data.fit[torch.randperm(len(data.fit), generator=stream(seed, "led"))]))
     tx, ty = (v[:TESTED] for v in data.part(data.judged))
     radius = radius_for(x)
 
     def harder(net: SmallNet, batch: Tensor, label: Tensor) -> Tensor:
         return changed(net, batch, label, radius / 2, data.box, seed, "harder", steps=ROBUST_STEPS, towards=False)
 
-    nets = {"robust features (D_R)": trained(x, y, data.classes, seed, "robust", steps=TRAINING, harder=harder),
+    nets = {"robust features (D_R)": trained(x, y, data.classes, seed, "robust", steps=ROBUST_TRAINING, harder=harder),
             "ordinary features (D_NR)": trained(x, y, data.classes, seed, "ordinary", steps=TRAINING)}
     rows = []
     for name, net in nets.items():
@@ -101,9 +101,10 @@ def feature_sets(data: Material, *, seed: int) -> dict[str, Any]:
 
 
 def led(net: SmallNet, start: Tensor, goal: Tensor, box: tuple[float, float] | None) -> Tensor:
-    """Normalised descent on ‖features(x) − goal‖² from `start`, by steps of a hundredth of its norm, in the box."""
+    """Normalised descent on ‖features(x) − goal‖² from `start`, by steps from a twenty-fifth of its norm down, in the
+    box."""
     x = start.clone()
-    length = 0.02 * start.flatten(1).norm(dim=1).mean()
+    length = 0.04 * start.flatten(1).norm(dim=1).mean()
     for step in range(FEATURE_STEPS):
         x.requires_grad_(True)
         (gradient,) = torch.autograd.grad((net.penultimate(x) - goal).square().sum(), x)

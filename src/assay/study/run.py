@@ -128,8 +128,8 @@ class Study:
         told: dict[str, Any] = {"present": asdict(present), "structures": {}}
         for g in asked:
             absent = simplicity.curve(self.data, g, seed=self.seed)
-            told["structures"][g.id] = {"absent": asdict(absent),
-                                        **asdict(simplicity.simplicity(present, absent, self.seed, g.id))}
+            ratio = simplicity.simplicity(present, absent, self.data.classes, self.seed, g.id)
+            told["structures"][g.id] = {"absent": asdict(absent), **asdict(ratio)}
         return told
 
     @staticmethod
@@ -163,6 +163,7 @@ def run_study(study: Study, path: Path, header: Mapping[str, Any], *, watch: Wat
 def forecast(study: Study) -> float:
     """Seconds a study takes, from the time of a few questions and one short training."""
     x, y = study.data.part(study.data.fit)
+    study.decide(x[:64])                            # the first question takes longer
     start = time.perf_counter()
     study.decide(x[:64])
     question = (time.perf_counter() - start) / min(64, len(x))
@@ -174,9 +175,11 @@ def forecast(study: Study) -> float:
         trained(x, y, study.data.classes, "forecast", steps=10)
         training = (time.perf_counter() - start) / 10
     structures, n = len(study.structures), len(study.data.judged)
-    asked = structures * n * 4 * question + (structures * 100 * 60 * question if study.gradients else 0)
-    return asked + training * (structures * controls.PLANTED_STEPS + 3 * 25 * 150 + 3 * non_robust.TRAINING) * 1.3 + (
-        n * 3 * non_robust.STEPS * question * 3 if study.gradients else 0)
+    asked = structures * n * (4 + 2 * controls.PERMUTED) * question
+    if study.gradients:
+        asked += 2 * len(x) * non_robust.STEPS * 3 * question + 100 * 200 * 3 * question
+        training *= 1.5                             # changed inputs cost steps of their own
+    return asked + training * (structures * controls.PLANTED_STEPS + 25 * 150 + 6 * non_robust.TRAINING)
 
 
 def _file(g: Structure) -> str:

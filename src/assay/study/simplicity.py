@@ -17,7 +17,7 @@ from assay.study.statistics import DRAWS, Estimate
 
 SEEDS, SIZES, TESTED = 5, 5, 400
 SIMPLER = 2.0           # times fewer samples with the structure than without
-REACHED = 0.9           # of the final accuracy
+REACHED = 0.9           # of the final accuracy with the structure, above chance
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,13 +49,13 @@ def curve(data: Material, g: Editable | None, *, seed: int) -> Curve:
     return Curve(sizes=sizes_for(data), accuracy=tuple(rows))
 
 
-def enough(sizes: Sequence[int], values: Sequence[float]) -> float:
-    """The fewest samples at which the curve has 90 % of its final value, between sizes by their logarithms.
+def enough(sizes: Sequence[int], values: Sequence[float], goal: float) -> float:
+    """The fewest samples at which the curve reaches the goal, between sizes by their logarithms; the most where it never
+    does.
 
-    >>> round(enough((10, 1000), (0.0, 1.0)))
-    631
+    >>> round(enough((10, 1000), (0.0, 1.0), 0.5)), enough((10, 1000), (0.0, 0.2), 0.5)
+    (100, 1000.0)
     """
-    goal = REACHED * values[-1]
     for i, value in enumerate(values):
         if value >= goal:
             if i == 0 or value == values[i - 1]:
@@ -65,17 +65,24 @@ def enough(sizes: Sequence[int], values: Sequence[float]) -> float:
     return float(sizes[-1])
 
 
-def simplicity(present: Curve, absent: Curve, *words: object) -> Estimate:
+def simplicity(present: Curve, absent: Curve, classes: int, *words: object) -> Estimate:
     """N90 without the structure over N90 with it: ratio of geometric means over seeds, bootstrap over seeds; p of "at most
     2".
 
+    N90 is the fewest samples that reach chance + 90 % of (final accuracy *with* the structure − chance), in both. A curve
+    that never does counts as reaching it with all samples, so the ratio is then a lower bound: with each its own final
+    accuracy, data that teach nothing once the structure is gone would count as taught at once.
+
     >>> c = Curve(sizes=(10, 1000), accuracy=((1.0, 1.0),) * 5)
-    >>> d = Curve(sizes=(10, 1000), accuracy=((0.0, 1.0),) * 5)
-    >>> round(simplicity(c, d).value)
-    63
+    >>> d = Curve(sizes=(10, 1000), accuracy=((0.5, 0.5),) * 5)
+    >>> round(simplicity(c, d, 2).value)
+    100
     """
+    final = sum(row[-1] for row in present.accuracy) / len(present.accuracy)
+    goal = 1 / classes + REACHED * (final - 1 / classes)
+
     def logs(c: Curve) -> Tensor:
-        return torch.tensor([math.log(enough(c.sizes, row)) for row in c.accuracy], dtype=torch.float64)
+        return torch.tensor([math.log(enough(c.sizes, row, goal)) for row in c.accuracy], dtype=torch.float64)
 
     with_it, without = logs(present), logs(absent)
     draws = without[_draws(len(without), (*words, "without"))].mean(1)

@@ -43,7 +43,7 @@ class SmallNet(nn.Module):
         """The 64 numbers before the scores."""
         if self.images and min(x.shape[2:]) > SIDE:
             x = F.adaptive_avg_pool2d(x, SIDE)
-        found: Tensor = self.body((x - self.centre) / self.spread)
+        found: Tensor = self.body(((x - self.centre) / self.spread).float())
         return found
 
     def forward(self, x: Tensor) -> Tensor:

@@ -43,12 +43,12 @@ def balanced_accuracy(right: Tensor, y: Tensor, above: float = 0.0, *words: obje
     >>> e.value
     0.75
     """
-    total, classes = torch.zeros(DRAWS, dtype=torch.float64), y.unique()
+    total, classes = torch.zeros(DRAWS, dtype=torch.float64), list(dict.fromkeys(y.tolist()))
     value = 0.0
-    for c in classes.tolist():
+    for k, c in enumerate(classes):                 # as they come, so that the names of classes do not matter
         hits = right[y == c].double()
         value += float(hits.mean()) / len(classes)
-        total += hits[_resampled(len(hits), (c, *words))].mean(1) / len(classes)
+        total += hits[_resampled(len(hits), (k, *words))].mean(1) / len(classes)
     low, high = _interval(total)
     return Estimate(value=value, low=low, high=high, n=len(y), p=float((1 + (total <= above).sum()) / (1 + DRAWS)))
 

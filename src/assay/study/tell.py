@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from assay.account import Account, Line, Picture, Plot, Strip, Table
-from assay.study.judgement import judge
+from assay.study.judgement import dominance, judge
 
 LIMITS = (
     "A finite test proves neither that a false structure was learnt nor that none was.",
@@ -23,7 +23,8 @@ def cards(results: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
     found = [{**card, "simplicity": simple.get(card["id"])} for name, card in results.items()
              if name.startswith("structure-")]
     judged = judge(found)
-    return [{**card, "verdict": j.verdict, "reason": j.reason, "p": j.p, "fails": _fails(card)}
+    return [{**card, "verdict": j.verdict, "reason": j.reason, "p": j.p, "follows": dominance(card.get("use")),
+             "fails": _fails(card)}
             for card, j in zip(found, judged, strict=True)]
 
 
@@ -72,26 +73,7 @@ def _ratio(e: Mapping[str, Any] | None) -> str:
 
 
 def _tables(results: Mapping[str, Mapping[str, Any]], told: Sequence[Mapping[str, Any]]) -> list[Table]:
-    found = [Table(title="Structure by structure", head=(
-        "structure", "verdict", "tells the class, %", "followed in conflicts, %", "lost with another class's", "lost "
-                                                                                                               "without it",
-        "ρ system / truth", "N90 without / with", "p, all"), rows=tuple(
-            (card["title"], card["verdict"], _share(card["success"]), _share(card.get("use")), _share(card.get("flip")),
-             _share(card.get("removal")), _ratio(card.get("instability")), _ratio(card.get("simplicity")),
-             f"{card['p']:.2g}")
-            for card in told), note=f"Intervals of 95 %. A structure must tell the class in more than "
-        f"{100 * told[0]['threshold']:.0f} % (half way from chance to the system). ρ: median smallest flip over half the "
-        "way to the nearest input of another class. N90 is asked only where success and use are positive. p: all four "
-        "together, adjusted over structures." if told else "")]
-    found.append(Table(title="Controls beside every verdict", head=(
-        "structure", "numbers", "a network taught to follow it: followed, %", "its accuracy, %", "false alarms, classes at "
-                                                                                                 "random",
-        "ρ structure / truth", "flips along it, % (by chance)", "lost within the class"), rows=tuple(
-            (card["title"], str(card["numbers"]), _share(card.get("planted")),
-             f"{100 * card['planted']['accuracy']:.0f}" if card.get("planted") else "–",
-             f"{card['permuted']['alarms']} of {card['permuted']['of']}", _ratio(card.get("structure_flip")),
-             f"{_share(card['alignment'], 1)}; {100 * card['alignment']['chance']:.2g}" if card.get("alignment") else "–",
-             _share(card.get("within"))) for card in told)))
+    found = [_verdicts(told), _controls(told)] if told else []
     found += _non_robust(results)
     steps = results["surrogate"]["steps"]
     if steps:
@@ -99,13 +81,37 @@ def _tables(results: Mapping[str, Mapping[str, Any]], told: Sequence[Mapping[str
         conflict = results["surrogate"]["conflict"]
         rows = tuple(("+ " * (i > 0) + names.get(s["structure"], s["structure"]), f"{100 * s['fidelity']:.0f}")
                      for i, s in enumerate(steps))
-        found.append(Table(title="How much of what it says can be said from structures alone", rows=rows,
-                           head=("structures", "fidelity, %"),
-                           note="Share of held-out decisions that a regression on these numbers gives alike, over that of "
-                                "always naming the commonest." + (f" On conflict inputs they agree in {100 * conflict:.0f} "
-                                                                  "%."
-                                                           if conflict is not None else "")))
+        note = ("Share of held-out decisions that a regression on these numbers gives alike, over that of always naming the "
+                "commonest.")
+        note += f" On conflict inputs they agree in {100 * conflict:.0f} %." if conflict is not None else ""
+        found.append(Table(title="How much of what it says can be said from structures alone", rows=rows, note=note,
+                           head=("structures", "fidelity, %")))
     return found
+
+
+def _verdicts(told: Sequence[Mapping[str, Any]]) -> Table:
+    head = ("structure", "verdict", "the system follows", "tells the class, %", "followed in conflicts, %",
+            "lost with another class's", "lost without it", "ρ system / truth", "N90 without / with", "p, all")
+    rows = tuple((card["title"], card["verdict"], card["follows"], _share(card["success"]), _share(card.get("use")),
+                  _share(card.get("flip")), _share(card.get("removal")), _ratio(card.get("instability")),
+                  _ratio(card.get("simplicity")), f"{card['p']:.2g}") for card in told)
+    return Table(title="Structure by structure", head=head, rows=rows, note=(
+        f"Intervals of 95 %. A structure must tell the class in more than {100 * told[0]['threshold']:.0f} % (half way "
+        "from chance to the system). ρ: median smallest flip over half the way to the nearest input of another class. N90 "
+        "is asked only where success and use are positive. p: all four together, adjusted over structures."))
+
+
+def _controls(told: Sequence[Mapping[str, Any]]) -> Table:
+    head = ("structure", "numbers", "followed by a network taught nothing else, %", "its accuracy, %",
+            "false alarms, classes at random", "ρ structure / truth", "flips along it, % (by chance)", 
+            "lost within the class")
+    rows = []
+    for card in told:
+        sown, along = card.get("planted"), card.get("alignment")
+        rows.append((card["title"], str(card["numbers"]), _share(sown), f"{100 * sown['accuracy']:.0f}" if sown else "–",
+                     f"{card['permuted']['alarms']} of {card['permuted']['of']}", _ratio(card.get("structure_flip")),
+                     f"{_share(along, 1)}; {100 * along['chance']:.2g}" if along else "–", _share(card.get("within"))))
+    return Table(title="Controls beside every verdict", head=head, rows=tuple(rows))
 
 
 def _non_robust(results: Mapping[str, Mapping[str, Any]]) -> list[Table]:

@@ -61,15 +61,16 @@ def use(g: Editable, decide: Decide, learner: Learner, data: Material, *, seed: 
 def donors(suggested: Tensor, fy: Tensor, y: Tensor, generator: torch.Generator, *, same: bool) -> tuple[Tensor, Tensor]:
     """For each class of y a donor's place among fy, of another class (or the same), and whether there is one.
 
-    A donor's structure must suggest the donor's own class; among those of all other classes each is as likely.
+    A donor's structure must suggest the donor's own class; among those of all other classes each is as likely. The draw
+    belongs to the input, not to the number of its class, so renaming classes changes nothing.
     """
-    honest = suggested == fy
+    honest, drawn = suggested == fy, torch.rand(len(y), generator=generator, dtype=torch.float64)
     place, there = torch.zeros(len(y), dtype=torch.long), torch.zeros(len(y), dtype=torch.bool)
     for c in y.unique().tolist():
         pool = (honest & ((fy == c) if same else (fy != c))).nonzero().flatten()
         mine = (y == c).nonzero().flatten()
         if len(pool):
-            place[mine] = pool[torch.randint(len(pool), (len(mine),), generator=generator)]
+            place[mine] = pool[(drawn[mine] * len(pool)).long()]
             there[mine] = True
     return place, there
 

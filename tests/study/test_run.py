@@ -1,0 +1,155 @@
+"""Whole studies: the second coordinate is found out, the network that knows the truth is not, renamed classes agree."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from assay.experiments import second_coordinate as second
+from assay.structures.images import Corner, Intensity
+from assay.structures.rows import Column
+from assay.study import run as running
+from assay.study import simplicity
+from assay.study.material import halves
+from assay.study.run import Study, forecast, run_study
+from assay.systems.torch import TorchSystem
+from assay.workbook import Workbook
+
+HEADER = {"system": {"name": "net"}, "data": {}}
+
+
+class Plain(torch.nn.Module):
+    """A network of one hidden layer, its score the log odds of class 1."""
+
+    def __init__(self, network) -> None:
+        super().__init__()
+        self.inner, self.outer = (torch.nn.Parameter(torch.tensor(a)) for a in (network.inner, network.outer))
+
+    def forward(self, x):
+        rows = torch.cat((x.double(), torch.ones(len(x), 1, dtype=torch.float64)), 1)
+        odds = torch.relu(rows @ self.inner) @ self.outer[:-1] + self.outer[-1]
+        return torch.stack((torch.zeros_like(odds), odds), 1)
+
+
+@pytest.fixture(scope="module")
+def intervals():
+    """400 samples of the seven intervals with the cue, as rows."""
+    x1 = second.draw(399, np.random.default_rng(0))
+    y = second.truth(x1)
+    return halves(torch.tensor(second.inputs(x1, y)), torch.tensor(y).long(), classes=2, box=None, seed=0)
+
+
+CUE = Column(index=1, name="x2", keeps_truth=True)
+
+
+def studied(network, data, tmp_path, structures=(CUE,)):
+    system = TorchSystem(Plain(network).double(), name="net")
+    run_study(Study.of(system, data, structures), tmp_path, HEADER)
+    return {card["id"]: card for card in json.loads((tmp_path / "structure_cards.json").read_text())}
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    """Small networks of fewer steps and seeds: what is tested is the way from parts to verdicts."""
+    monkeypatch.setattr(simplicity, "SEEDS", 3)
+    monkeypatch.setattr(running.non_robust, "TRAINING", 30)
+    monkeypatch.setattr(running.controls, "PERMUTED", 5)
+
+
+@pytest.mark.slow
+def test_the_network_of_seven_samples_is_consistent_with_the_conjecture(intervals, tmp_path):
+    rng = np.random.default_rng(0)
+    x1 = second.draw(7, rng)
+    y = second.truth(x1)
+    network = second.train(second.drawn(2, second.UNITS, rng), second.inputs(x1, y), y, epochs=30_000, batch=50, rate=1e-3,
+                           rng=rng)
+    card = studied(network, intervals, tmp_path)["column-x2"]
+    assert card["follows"] == "structure"
+    assert card["use"]["value"] == 1.0
+    assert card["instability"]["high"] < 0.1
+    assert card["simplicity"]["low"] > 2
+    assert card["verdict"] == "consistent with the conjecture"
+    assert card["planted"]["value"] == 1.0
+    assert card["permuted"]["alarms"] == 0
+
+
+@pytest.mark.slow
+def test_the_network_that_knows_the_intervals_is_not(intervals, tmp_path):
+    card = studied(second.exact_network(), intervals, tmp_path)["column-x2"]
+    assert card["follows"] == "truth"
+    assert card["verdict"] == "not consistent"
+
+
+def bright(n: int = 160) -> tuple[torch.Tensor, torch.Tensor]:
+    """Images whose brightness tells three classes, and nothing else."""
+    generator = torch.Generator().manual_seed(0)
+    y = torch.arange(n) % 3
+    x = 0.3 + 0.15 * y[:, None, None, None] + 0.1 * torch.rand((n, 1, 8, 8), generator=generator)
+    return x, y
+
+
+class ByBrightness(torch.nn.Module):
+    """Takes an image for the class whose brightness it has; `names` says what the classes are called."""
+
+    def __init__(self, names=(0, 1, 2)) -> None:
+        super().__init__()
+        self.names = list(names)
+
+    def forward(self, x):
+        mean = x.mean((1, 2, 3))
+        scores = torch.stack([-((mean - 0.35 - 0.15 * k) ** 2) for k in range(3)], 1)
+        return scores[:, [self.names.index(c) for c in range(3)]] * 100
+
+
+def test_renaming_classes_changes_no_statistic(tmp_path):
+    x, y = bright()
+    names = torch.tensor([2, 0, 1])
+    cards = []
+    for k, (system, labels) in enumerate(((ByBrightness(), y), (ByBrightness((2, 0, 1)), names[y]))):
+        data = halves(x, labels, classes=3, box=(0.0, 1.0), seed=0)
+        study = Study.of(TorchSystem(system, name="net"), data, (Intensity(), Corner()))
+        parts = study.parts()
+        book = Workbook.create(tmp_path / str(k), HEADER)
+        book.write("system", parts["system"](book), 0.0)
+        cards.append([parts[f"structure-{g}"](book) for g in ("intensity", "corner")])
+    for one, other in zip(*cards, strict=True):
+        for part in ("success", "use", "flip", "removal", "within", "instability", "structure_flip", "alignment"):
+            assert one[part] == pytest.approx(other[part], rel=1e-3, abs=1e-4), part
+
+
+def test_a_study_goes_on_where_it_was_stopped(tmp_path, monkeypatch):
+    x, y = bright()
+    data = halves(x, y, classes=3, box=(0.0, 1.0), seed=0)
+    study = Study.of(TorchSystem(ByBrightness(), name="net"), data, (Intensity(),))
+    monkeypatch.setattr(simplicity, "SEEDS", 1)
+    done: list[str] = []
+
+    def stop(part, *counts):
+        done.append(part)
+        if part == "simplicity":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_study(study, tmp_path, HEADER, watch=stop)
+    again: list[str] = []
+    told = run_study(study, tmp_path, HEADER, watch=lambda part, *counts: again.append(part))
+    assert done == ["system", "structure-intensity", "simplicity"]
+    assert again == ["simplicity", "surrogate", "non-robust", "feature-sets"]
+    (card,) = json.loads((tmp_path / "structure_cards.json").read_text())
+    assert card["follows"] == "structure"                   # it knows nothing else
+    assert card["use"]["value"] > 0.9
+    assert any("brightness" in line for line in told.seen)
+    assert Workbook(tmp_path).changed() == []
+    assert forecast(study) > 0
+
+
+def test_structures_that_do_not_fit_are_told(tmp_path):
+    x, y = bright()
+    data = halves(x, y, classes=3, box=(0.0, 1.0), seed=0)
+    study = Study.of(TorchSystem(ByBrightness(), name="net"), data, (Intensity(), CUE))
+    assert study.refused == {"column-x2": "it is about tables"}
+    assert replace(data, y=y).classes == 3

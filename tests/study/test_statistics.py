@@ -1,0 +1,169 @@
+"""The statistics against closed forms and independent counts; each fails on a broken twin."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from assay.arrays import InputError
+from assay.structures.images import Intensity
+from assay.study import controls, judgement, simplicity
+from assay.study.instability import Flips, alignment
+from assay.study.learner import fit
+from assay.study.material import halves
+from assay.study.statistics import balanced_accuracy, mean_of, median_ratio, preference
+from assay.study.use import donors, fall
+
+
+def test_preference_is_the_binomial_test():
+    found = preference(30, 12)
+    exact = stats.binomtest(30, 42, 0.5, alternative="greater")
+    assert found.p == pytest.approx(exact.pvalue)
+    both = stats.binomtest(30, 42, 0.5).proportion_ci(method="exact")
+    assert (found.low, found.high) == pytest.approx((both.low, both.high))
+    assert preference(0, 0).n == 0
+    assert preference(0, 5).p == 1.0
+
+
+def test_balanced_accuracy_weighs_classes_alike():
+    y = torch.tensor([0] * 90 + [1] * 10)
+    right = torch.tensor([True] * 90 + [False] * 10)
+    found = balanced_accuracy(right, y, 0.6)
+    assert found.value == 0.5
+    assert (found.low, found.high) == (0.5, 0.5)
+    assert found.p == 1.0
+    assert balanced_accuracy(torch.ones(100, dtype=torch.bool), y, 0.6).p < 0.001
+
+
+def test_the_interval_of_balanced_accuracy_covers():
+    rng, hits = np.random.default_rng(0), 0
+    for k in range(200):
+        y = torch.tensor([0] * 60 + [1] * 60)
+        right = torch.tensor(np.concatenate([rng.random(60) < 0.9, rng.random(60) < 0.5]))
+        found = balanced_accuracy(right, y, 0.0, k)
+        hits += found.low <= 0.7 <= found.high
+    assert hits >= 180          # .95 of 200 is 190; below 180 has probability .001
+
+
+def test_a_ratio_that_was_not_found_stays_infinite():
+    top = torch.tensor([1.0, 2.0, float("inf"), float("inf"), float("inf")])
+    found = median_ratio(top, torch.ones(5), 0.1)
+    assert found.value == float("inf")
+    assert found.p == 1.0
+    small = median_ratio(torch.full((50,), 0.01), torch.ones(50), 0.1)
+    assert small.value == pytest.approx(0.01)
+    assert small.p < 0.001
+
+
+def test_means_and_their_p():
+    assert mean_of(torch.full((50,), 0.4), 0.3).p < 0.001
+    assert mean_of(torch.full((50,), 0.2), 0.3).p == 1.0
+    assert mean_of(torch.zeros(0), 0.3).n == 0
+
+
+def test_a_fall_is_mcnemars():
+    before = torch.tensor([True] * 20 + [False] * 5)
+    after = torch.tensor([True] * 8 + [False] * 12 + [True] * 1 + [False] * 4)
+    found = fall(before, after)
+    assert found.value == pytest.approx(11 / 25)
+    assert found.p == pytest.approx(stats.binomtest(12, 13, 0.5).pvalue / 2)
+    assert fall(after, before).p == 1.0
+
+
+def test_the_learner_learns_what_is_neither_bright_nor_dark():
+    f = torch.linspace(0, 1, 60)[:, None]
+    y = ((f[:, 0] > 0.3) & (f[:, 0] < 0.7)).long()
+    assert float((fit(f, y, 2)(f).argmax(1) == y).double().mean()) > 0.95
+    straight = torch.cat((f, torch.zeros_like(f)), 1)          # its broken twin sees no square
+    w = torch.linalg.lstsq(torch.cat((straight, torch.ones_like(f)), 1), 2.0 * y - 1)[0]
+    assert float(((torch.cat((straight, torch.ones_like(f)), 1) @ w > 0).long() == y).double().mean()) < 0.8
+
+
+def test_donors_are_honest_and_of_another_class():
+    fy = torch.tensor([0, 0, 1, 1, 2])
+    suggested = torch.tensor([0, 1, 1, 1, 0])
+    y = torch.tensor([0, 1, 2])
+    for seed in range(20):
+        place, there = donors(suggested, fy, y, torch.Generator().manual_seed(seed), same=False)
+        assert there.all()
+        assert bool((fy[place] != y).all())
+        assert bool((suggested[place] == fy[place]).all())
+        place, there = donors(suggested, fy, y, torch.Generator().manual_seed(seed), same=True)
+        assert there.tolist() == [True, True, False]
+
+
+def test_halves_keep_the_shares_and_need_enough():
+    y = torch.tensor([0] * 40 + [1] * 20)
+    made = halves(torch.rand(60, 3), y, classes=2, box=None, seed=0)
+    assert torch.bincount(made.y[made.fit]).tolist() == [20, 10]
+    assert torch.equal(torch.cat((made.fit, made.judged)).sort().values, torch.arange(60))
+    with pytest.raises(InputError, match="class 2 has 0 inputs"):
+        halves(torch.rand(60, 3), y, classes=3, box=None, seed=0)
+    with pytest.raises(InputError, match="60 inputs and 59 classes"):
+        halves(torch.rand(60, 3), y[1:], classes=2, box=None, seed=0)
+
+
+def test_alignment_is_the_share_along_the_gradient():
+    x = torch.rand(5, 1, 4, 4) * 0.5
+    along = torch.full_like(x, 0.1)                             # brightness: its gradient is the same everywhere
+    across = torch.zeros_like(x)
+    across[..., 0, 0], across[..., 0, 1] = 0.1, -0.1
+    for change, share in ((along, 1.0), (across, 0.0), (along + across, 16 * 0.01 / (16 * 0.01 + 2 * 0.01))):
+        found = Flips(x=x, y=torch.zeros(5).long(), change=change, size=torch.ones(5), truth=torch.ones(5))
+        values, chance = alignment(Intensity(), found)
+        assert values.tolist() == pytest.approx([share] * 5, abs=1e-9)
+        assert chance == pytest.approx(1 / 16)
+
+
+def test_n90_of_a_straight_line_and_its_ratio():
+    assert simplicity.enough((10, 100, 1000), (0.9, 1.0, 1.0), 0.9) == pytest.approx(10)
+    assert simplicity.enough((10, 100, 1000), (0.0, 0.9, 1.0), 0.9) == pytest.approx(100)
+    same = simplicity.Curve(sizes=(10, 1000), accuracy=((0.5, 1.0), (0.6, 1.0), (0.4, 1.0)))
+    assert simplicity.simplicity(same, same, 2).value == 1.0
+    assert simplicity.simplicity(same, same, 2).p > 0.9
+    never = simplicity.Curve(sizes=(10, 1000), accuracy=((0.5, 0.5),) * 3)         # as many as there are, and more
+    at_once = simplicity.Curve(sizes=(10, 1000), accuracy=((1.0, 1.0),) * 3)
+    assert simplicity.simplicity(at_once, never, 2).low == pytest.approx(100)
+
+
+CARD = {"id": "g", "keeps_truth": True, "threshold": 0.5, "no_use": "no editor", "planted": {"p": 0.001},
+        "success": {"value": 0.9, "low": 0.8, "high": 0.95, "p": 0.0005},
+        "use": {"n": 50, "value": 0.9, "low": 0.8, "high": 0.97, "p": 0.0005},
+        "instability": {"p": 0.0005}, "simplicity": {"p": 0.0005}}
+
+
+def test_verdicts_need_everything():
+    def verdict(**changes):
+        return judgement.judge([{**CARD, **changes}])[0].verdict
+
+    assert verdict() == judgement.CONSISTENT
+    for part in ("success", "use", "instability", "simplicity"):
+        told = {**CARD[part], "p": 0.2}
+        assert verdict(**{part: told}) == judgement.INCONCLUSIVE
+    assert verdict(simplicity=None) == judgement.INCONCLUSIVE
+    assert verdict(keeps_truth=False) == judgement.INCONCLUSIVE
+    assert verdict(use=None) == judgement.INCONCLUSIVE
+    assert verdict(use={**CARD["use"], "n": 0}) == judgement.INCONCLUSIVE
+    ignored = {"n": 50, "value": 0.0, "low": 0.0, "high": 0.07, "p": 1.0}
+    assert verdict(use=ignored) == judgement.NOT_CONSISTENT
+    assert verdict(use=ignored, planted={"p": 0.3}) == judgement.INCONCLUSIVE
+    assert verdict(use=ignored, planted=None) == judgement.INCONCLUSIVE
+    assert verdict(success={**CARD["success"], "value": 0.2, "high": 0.3, "p": 1.0}) == judgement.NOT_CONSISTENT
+
+
+def test_many_structures_ask_more_of_each():
+    one = {**CARD, "use": {**CARD["use"], "p": 0.02}}
+    assert judgement.judge([one])[0].verdict == judgement.CONSISTENT
+    many = judgement.judge([{**one, "id": str(k)} for k in range(5)])
+    assert {j.verdict for j in many} == {judgement.INCONCLUSIVE}
+    assert "not all together" in many[0].reason
+
+
+def test_classes_given_at_random_say_nothing_of_the_truth():
+    x = torch.rand(300, 1, 8, 8) * 0.4 + 0.3
+    z = torch.randint(2, (300,), generator=torch.Generator().manual_seed(1))
+    sown = controls.given_classes(Intensity(), x, x, z, 2)
+    assert float((fit(Intensity().features(sown), z, 2)(Intensity().features(sown)).argmax(1) == z).double().mean()) == 1.0
+    assert torch.allclose(sown - sown.mean((1, 2, 3), keepdim=True), x - x.mean((1, 2, 3), keepdim=True), atol=1e-6)
