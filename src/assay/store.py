@@ -22,6 +22,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from assay.file_digests import file_digest
 from assay.records import FORMAT_VERSION, Finding, from_data, to_data, to_json
 
 HASHED = ("audit.json", "plan.json", "fitted", "parts", "witnesses", "exhibits")
@@ -61,11 +62,6 @@ def write_aside(path: Path, data: bytes) -> None:
             raise DiskFullError(f"{path}: no space left on the device; free some and run the same command again: "
                                 "finished units are kept") from error
         raise
-
-
-def sha256_of(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class AuditFolder:
@@ -201,7 +197,7 @@ class AuditFolder:
         for name in HASHED:
             top = self.path / name
             paths = sorted(p for p in top.rglob("*") if p.is_file()) if top.is_dir() else [top] if top.exists() else []
-            found |= {p.relative_to(self.path).as_posix(): sha256_of(p) for p in paths if not p.name.startswith(".")}
+            found |= {p.relative_to(self.path).as_posix(): file_digest(p) for p in paths if not p.name.startswith(".")}
         return dict(sorted(found.items()))
 
     @property

@@ -108,7 +108,7 @@ def test_everything_fits_again_and_finds_the_same(finished):
 
 def forged(finished: assay.Audit, folder: Path, change: float) -> Path:
     """A copy whose fitted SVM is another one, with manifest and header made to agree with it."""
-    from assay.systems.digest import file_digest, root_digest
+    from assay.file_digests import file_digest, root_digest
 
     copy = Path(shutil.copytree(finished.folder, folder))
     weights = copy / "fitted" / "hog-svm.safetensors"

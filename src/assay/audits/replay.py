@@ -22,6 +22,7 @@ from assay.checks.check import PER_CLASS, Bench, Check
 from assay.checks.smallest_change import by_chance
 from assay.checks.universal import laid_on
 from assay.checks.worst_case import Rung, draw_controls, each_draw
+from assay.file_digests import file_digest, root_digest
 from assay.metrics import protocol as metrics
 from assay.metrics.protocol import Response
 from assay.metrics.stability import GAIN, input_unit
@@ -32,7 +33,6 @@ from assay.records import Finding, digest_of
 from assay.searches.power_iteration import linearised
 from assay.store import AuditFolder, StoreError, witness_key
 from assay.systems.catalogue import Loaded
-from assay.systems.digest import file_digest, root_digest
 from assay.verdicts import harm
 from assay.verification import Say
 

@@ -14,9 +14,10 @@ from safetensors.torch import save
 from torch import nn
 
 from assay.arrays import InputError
+from assay.file_digests import file_digest, root_digest
 from assay.records import Role, SystemRecord, digest_of, to_json
 from assay.systems import adapters, classical, keras
-from assay.systems.digest import file_digest, module_digest, object_digest, root_digest
+from assay.systems.digest import module_digest, object_digest
 from assay.systems.function import FunctionSystem
 from assay.systems.loaded import SETTINGS
 from assay.systems.loaded import Loaded as Loaded
