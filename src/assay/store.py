@@ -22,6 +22,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from assay import strict_json
 from assay.file_digests import file_digest
 from assay.records import FORMAT_VERSION, Finding, from_data, to_data, to_json
 
@@ -36,6 +37,13 @@ FINDINGS = pa.schema([
     ("flags", pa.list_(pa.struct([("id", pa.string()), ("detail", pa.string())]))), ("witness", pa.string()),
     ("extra", pa.map_(pa.string(), pa.float64())), ("notes", pa.string()),
 ])
+
+
+MOST_BYTES = 1 << 28        # of a JSON file: a million samples need half of it
+MOST_ROWS = 1 << 20         # of one part, and its bytes once unpacked: shards are of a few samples
+MOST_UNPACKED = 1 << 30
+BESIDE = ("manifest.json", "log.jsonl", "report.html", "warning_label.json", "warning_label.svg", "warning_label.png",
+          "warning_label.txt", "warning_label.dsse.json", ".lock")      # what Assay writes outside the manifest
 
 
 class StoreError(ValueError):
@@ -62,6 +70,17 @@ def write_aside(path: Path, data: bytes) -> None:
             raise DiskFullError(f"{path}: no space left on the device; free some and run the same command again: "
                                 "finished units are kept") from error
         raise
+
+
+def read_plain(path: Path, most: int = MOST_BYTES) -> bytes:
+    """The bytes of an ordinary file of at most `most` bytes; a pipe or a device, which may never end, is refused."""
+    if path.exists() and not path.is_file():
+        raise StoreError(f"{path}: not an ordinary file; take the folder from its audit again")
+    with path.open("rb") as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise StoreError(f"{path}: more than {most >> 20} MB, which no audit writes; take the folder from its audit again")
+    return content
 
 
 class AuditFolder:
@@ -148,8 +167,13 @@ class AuditFolder:
 
     def _part(self, path: Path) -> pa.Table:
         try:
+            with pq.ParquetFile(path) as file:
+                size = sum(file.metadata.row_group(i).total_byte_size for i in range(file.metadata.num_row_groups))
+                if file.metadata.num_rows > MOST_ROWS or size > MOST_UNPACKED:
+                    raise StoreError(f"{path}: {file.metadata.num_rows} rows of {size} bytes, which no audit writes; take "
+                                     "the folder from its audit again")
             return pq.read_table(path, schema=FINDINGS)
-        except (pa.ArrowInvalid, OSError) as error:
+        except (pa.ArrowException, OSError) as error:
             raise StoreError(f"{path}: not a whole part ({str(error)[:120]}); delete it and run the audit again") \
                 from None
 
@@ -200,6 +224,18 @@ class AuditFolder:
             found |= {p.relative_to(self.path).as_posix(): file_digest(p) for p in paths if not p.name.startswith(".")}
         return dict(sorted(found.items()))
 
+    def odd_entries(self) -> list[str]:
+        """What no audit writes: links and devices, and hidden files among those that are hashed."""
+        found = [path for path in self.path.iterdir() if not _plain(path)]
+        for name in HASHED:
+            below = (self.path / name).rglob("*") if (self.path / name).is_dir() else ()
+            found += [path for path in below if not _plain(path) or path.name.startswith(".")]
+        return sorted({path.relative_to(self.path).as_posix() for path in found})
+
+    def unbound(self) -> list[str]:
+        """What lies in the folder, outside the manifest, and is none of Assay's own files."""
+        return sorted(path.name for path in self.path.iterdir() if path.name not in (*HASHED, *BESIDE))
+
     @property
     def manifest(self) -> dict[str, str]:
         files = self._json("manifest.json").get("files")
@@ -221,10 +257,10 @@ class AuditFolder:
     def _json(self, name: str) -> dict[str, Any]:
         path = self.path / name
         try:
-            data = json.loads(path.read_text(encoding="utf-8"))
+            data = strict_json.parse(read_plain(path))
         except FileNotFoundError:
             raise StoreError(f"{path}: no such file; is {self.path} the folder of an audit?") from None
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        except strict_json.StrictJsonError as error:
             raise StoreError(f"{path}: not valid JSON ({error})") from None
         if not isinstance(data, dict):
             raise StoreError(f"{path}: expected a JSON object")
@@ -236,6 +272,10 @@ def witness_key(row: Mapping[str, Any]) -> str:
     level = "-" if row["level"] is None else format(row["level"], ".6g")
     name = f"{row['origin']}|{row['sample']}|{level}"
     return name if row["origin_sample"] == row["sample"] else f"{name}|{row['origin_sample']}"
+
+
+def _plain(path: Path) -> bool:
+    return not path.is_symlink() and (path.is_file() or path.is_dir())
 
 
 def _difference(existing: Path, text: bytes) -> str:

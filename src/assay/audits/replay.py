@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load
 from torch import Tensor
 
-from assay.audits.plan import sample_positions
+from assay.audits.plan import make_plan, sample_positions
 from assay.audits.prepare import session_from
 from assay.audits.recipe import as_chosen
 from assay.audits.session import Session
@@ -32,6 +32,7 @@ from assay.perturbations.protocol import ChoiceSet, Examples
 from assay.records import Finding, digest_of
 from assay.searches.power_iteration import linearised
 from assay.store import AuditFolder, StoreError, witness_key
+from assay.systems import catalogue
 from assay.systems.catalogue import Loaded
 from assay.verdicts import harm
 from assay.verification import Say
@@ -42,8 +43,10 @@ OF_THEIR_OWN = {"fooling": fooling.replayed, "manitest": manitest.replayed, "ove
 PER_HEADLINE = 4            # rows replayed of the headline check, for each system; of the others one
 
 
-def replay_all(folder: AuditFolder, everything: bool, say: Say) -> None:
+def replay_all(folder: AuditFolder, everything: bool, say: Say, *, trust_code: bool = False) -> None:
     """Build the session again, check the digests of systems and data, and compare every replayed number.
+
+    A folder may come from anyone, so code that it names is run with `trust_code` alone.
 
     Regularisation and fitted weights are those that were chosen and kept, which the systems' digests cover; `everything`
     chooses and fits anew, and thereby checks the choice.
@@ -51,6 +54,11 @@ def replay_all(folder: AuditFolder, everything: bool, say: Say) -> None:
     header = folder.header
     if not header.get("recipe"):
         say("the system can be built again", False, "it was audited from memory, so only files and label were checked")
+        return
+    named = [spec for spec in (*header["recipe"]["systems"], *header["recipe"]["established"]) if catalogue.runs_code(spec)]
+    if named and not trust_code:
+        say("the systems can be built without running code that the folder names", False,
+            f"{', '.join(named)}: look at that code, then ask again with --trust-code")
         return
     session = session_from(header["recipe"] if everything else as_chosen(header, folder))
     digests = {r["name"]: r["digest"] for r in header["systems"]}
@@ -60,6 +68,10 @@ def replay_all(folder: AuditFolder, everything: bool, say: Say) -> None:
             f"sha256 {loaded.record.digest[:16]}…")
     if not say("the data are those that were audited", session.data.record.digest == header["data"]["digest"],
                f"sha256 {session.data.record.digest[:16]}…"):
+        return
+    planned = make_plan(session).data(session.data.ids)
+    if not say("the plan is what the profile asks of these systems and data", planned == folder.plan,
+               f"{len(planned['units'])} units"):
         return
     tables = header.get("tables", {})
     if tables and not say("the tables of phrases, codes and fields are those that were used", session.tables() == tables,

@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from assay.cli import auditing, explaining, telling  # noqa: F401 - each module adds its commands to the group
+from assay.cli import auditing, explaining, signing, telling  # noqa: F401 - each module adds its commands to the group
 from assay.cli.exits import EXIT, Exit
 from assay.cli.group import cli
 

@@ -54,6 +54,15 @@ def tasks_of(spec: str) -> tuple[str, ...]:
     return ("classification",) if adapters.known(spec) else ()
 
 
+def runs_code(spec: str) -> bool:
+    """Whether making the system runs a function that the spec names by module.
+
+    >>> runs_code("lenet"), runs_code("onnx:m.onnx"), runs_code("my_network:make"), runs_code("maite:my_model:make")
+    (False, False, True, True)
+    """
+    return spec.startswith("maite:") or (":" in spec and not adapters.known(spec))
+
+
 def load(spec: str, *, role: Role, weights: Path | None = None, options: Mapping[str, Any] | None = None) -> Loaded:
     """The system a user names: a built-in network or method, a foreign format, or `module:factory` of their own.
 
