@@ -18,7 +18,7 @@ from assay.store import AuditFolder, StoreError, read_plain
 Say = Callable[[str, bool, str], bool]      # claim, whether it holds, detail -> whether it holds
 _HEX = re.compile(r"[0-9a-f]{64}")
 # What hostile values raise where code trusts their shape: of the wrong kind, absent, or beyond every number.
-SHAPE_ERRORS = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+SHAPE_ERRORS = (ArithmeticError, AttributeError, LookupError, RecursionError, StopIteration, TypeError, ValueError)
 
 
 @dataclass(frozen=True, kw_only=True)

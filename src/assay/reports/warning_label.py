@@ -154,6 +154,8 @@ def read_canonical(content: bytes) -> dict[str, Any]:
 
 def differences(label: Mapping[str, Any], folder: Folder, verdicts: Sequence[Verdict]) -> list[str]:
     """Fields in which the label disagrees with one built again from the folder; empty if every number holds."""
+    if label["subject"]["name"] not in [system["name"] for system in folder.header["systems"]]:
+        return ["subject.name"]
     again = build(folder, verdicts, auditor=label["auditor"], issued=datetime.fromisoformat(label["issued"]),
                   system=label["subject"]["name"], version=label["subject"]["version"],
                   supersedes=label.get("supersedes", {}).get("sha256"))
