@@ -153,7 +153,8 @@ def _check_label(folder: AuditFolder, path: Path, say: Say) -> bool:
     except (warning_label.LabelError, StoreError) as error:
         return say("the label is whole", False, str(error))
     try:
-        verdicts = Audit(folder.path).verdicts
+        audit = Audit(folder.path)
+        folder, verdicts = audit.store, audit.verdicts          # whose findings are kept between the questions
         wrong = warning_label.differences(label, folder, verdicts)
     except StoreError:
         raise

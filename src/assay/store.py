@@ -88,6 +88,8 @@ class AuditFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
+        self._read: tuple[list[tuple[str, bytes]], pa.Table] | None = None
+        self._built: list[Finding] | None = None
 
     @classmethod
     def create(cls, path: Path, header: Mapping[str, Any], plan: Mapping[str, Any],
@@ -161,24 +163,38 @@ class AuditFolder:
         write_aside(self.path / "parts" / f"{unit}.parquet", sink.getvalue().to_pybytes())
 
     def table(self) -> pa.Table:
-        """All findings as one Arrow table, in the order of the plan."""
-        parts = [self.path / "parts" / f"{unit['id']}.parquet" for unit in self.plan["units"] if self.has(unit["id"])]
-        return pa.concat_tables([self._part(part) for part in parts]) if parts else FINDINGS.empty_table()
+        """All findings as one Arrow table, in the order of the plan; parts are decoded again only if a byte has changed."""
+        names = [unit["id"] for unit in self.plan["units"] if self.has(unit["id"])]
+        contents = [(path, read_plain(path)) for path in (self.path / "parts" / f"{name}.parquet" for name in names)]
+        key = [(str(path), hashlib.sha256(content).digest()) for path, content in contents]
+        if self._read is None or self._read[0] != key:
+            tables = [self._part(path, content) for path, content in contents]
+            self._read, self._built = (key, pa.concat_tables(tables) if tables else FINDINGS.empty_table()), None
+        return self._read[1]
 
-    def _part(self, path: Path) -> pa.Table:
+    def _part(self, path: Path, content: bytes) -> pa.Table:
         try:
-            with pq.ParquetFile(path) as file:
+            with pq.ParquetFile(pa.BufferReader(content)) as file:
                 size = sum(file.metadata.row_group(i).total_byte_size for i in range(file.metadata.num_row_groups))
                 if file.metadata.num_rows > MOST_ROWS or size > MOST_UNPACKED:
                     raise StoreError(f"{path}: {file.metadata.num_rows} rows of {size} bytes, which no audit writes; take "
                                      "the folder from its audit again")
-            return pq.read_table(path, schema=FINDINGS)
+                found = file.read(use_threads=False)    # read_table would import pandas, which takes a third of a second
+            return found if found.schema.equals(FINDINGS) else pa.table([_column(found, f) for f in FINDINGS],
+                                                                        schema=FINDINGS)
         except (pa.ArrowException, OSError) as error:
             raise StoreError(f"{path}: not a whole part ({str(error)[:120]}); delete it and run the audit again") \
                 from None
 
     def findings(self) -> list[Finding]:
-        rows = self.table().to_pylist()
+        """All rows as records, built once for as long as no part changes."""
+        table = self.table()
+        if self._built is None:
+            self._built = self._records(table)
+        return list(self._built)
+
+    def _records(self, table: pa.Table) -> list[Finding]:
+        rows = table.to_pylist()
         for row in rows:
             row["extra"] = dict(row["extra"] or [])
             row["flags"] = row["flags"] or []
@@ -272,6 +288,14 @@ def witness_key(row: Mapping[str, Any]) -> str:
     level = "-" if row["level"] is None else format(row["level"], ".6g")
     name = f"{row['origin']}|{row['sample']}|{level}"
     return name if row["origin_sample"] == row["sample"] else f"{name}|{row['origin_sample']}"
+
+
+def _column(found: pa.Table, field: pa.Field) -> Any:
+    """The column as findings have it; nulls where the part was written before there was such a column."""
+    if field.name not in found.column_names:
+        return pa.nulls(found.num_rows, field.type)
+    column = found[field.name]
+    return column if column.type.equals(field.type) else column.cast(field.type)
 
 
 def _plain(path: Path) -> bool:
