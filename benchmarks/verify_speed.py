@@ -3,10 +3,10 @@
     python benchmarks/verify_speed.py [--findings 10000] [--runs 5]
 
 Start: the whole process of `assay verify --help` and `assay report --help`, and the import of all modules that their work
-needs, neither torch nor pandas nor scipy among them. Wanted: at most 0.3 s. Work: an audit made of formulas on disk (the research
-profile, a network and an established method, four samples in a unit, so hundreds of parts), with report and label. Wanted: verify
-in at most 5 s without a replay. Wall-clock seconds, and seconds of processor time, which other work on the machine disturbs less:
-least and median of the runs. A limit counts as kept by the least processor time.
+needs, neither torch nor pandas nor scipy among them. Wanted: at most 0.3 s. Work: an audit made of formulas on disk (the
+research profile, a network and an established method, four samples in a unit, so hundreds of parts), with report and label.
+Wanted: verify in at most 5 s without a replay. Wall-clock seconds, and seconds of processor time, which other work on the
+machine disturbs less: least and median of the runs. A limit counts as kept by the least processor time.
 """
 
 from __future__ import annotations

@@ -69,10 +69,11 @@ def replay_all(folder: AuditFolder, everything: bool, say: Say, *, trust_code: b
     if not say("the data are those that were audited", session.data.record.digest == header["data"]["digest"],
                f"sha256 {session.data.record.digest[:16]}…"):
         return
-    asked = header["profile"]
-    if not say("the profile is the one that was asked", session.profile["digest"] == asked["digest"],
-               f"{asked['id']} {asked['version']}; the one at hand is {session.profile['version']}, and Assay "
-               f"{header['provenance']['tool_version']} made the audit"):
+    asked, ours = header["profile"], session.profile
+    same = ours["digest"] == asked["digest"]
+    if not say("the profile is the one that was asked", same, f"{asked['id']} {asked['version']}" if same else (
+            f"{asked['id']} {asked['version']} by Assay {header['provenance']['tool_version']}; here it is {ours['version']}, "
+            "with other content: verify with that version, or with the profile's file as it was")):
         return
     planned = make_plan(session).data(session.data.ids)
     if not say("the plan is what the profile asks of these systems and data", planned == folder.plan,
