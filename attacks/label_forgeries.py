@@ -122,3 +122,28 @@ def a_folder_that_runs_a_program_when_it_is_checked(f: Forger) -> None:
 def a_program_behind_an_adapter(f: Forger) -> None:
     f.edit("audit.json", lambda d: d["recipe"].update(established=["maite:os:abort"]))
     f.issued()
+
+
+@attack(ATTACKS, "replay", "replayed witnesses give the recorded numbers")
+def witnesses_of_another_shape(f: Forger) -> None:
+    f.tensors(lambda found: {name: value.reshape(-1)[:7].copy() for name, value in found.items()})
+    f.issued()
+
+
+@attack(ATTACKS, "replay", "the recipe is whole")
+def a_word_more_in_the_recipe(f: Forger) -> None:
+    f.edit("audit.json", lambda d: d["recipe"].update(shell="true"))
+    f.issued()
+
+
+@attack(ATTACKS, "replay", "KeyError")
+def findings_of_a_check_that_was_not_asked(f: Forger) -> None:
+    f.rows(lambda row: row.update(check="unheard-of"), f.part("local-gain"))
+    f.tensors(lambda found: found)
+    f.issued()
+
+
+@attack(ATTACKS, "replay", "recipe is whole")
+def a_recipe_without_its_options(f: Forger) -> None:
+    f.edit("audit.json", lambda d: d["recipe"].pop("options"))
+    f.issued()

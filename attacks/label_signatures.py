@@ -93,6 +93,13 @@ def serious_flags_wiped_off_the_findings(f: Forger) -> None:
 
 
 @attack(ATTACKS, "signed", "of another label or audit")
+def pictures_exchanged_and_everything_made_anew(f: Forger) -> None:
+    f.tensors(lambda found: dict(zip(found, [value.copy() for value in reversed(list(found.values()))], strict=True)),
+              kind="exhibits")
+    f.issued()
+
+
+@attack(ATTACKS, "signed", "of another label or audit")
 def a_witness_exchanged_and_everything_made_anew(f: Forger) -> None:
     f.tensors(lambda found: {name: -value for name, value in found.items()})
     f.issued()

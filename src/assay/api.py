@@ -162,7 +162,12 @@ def _check_label(folder: AuditFolder, path: Path, say: Say) -> bool:
         wrong = [f"the findings cannot be told ({type(error).__name__}: {error})"]
     if not say("the label says what the findings say", not wrong, "; ".join(wrong[:3]) or "every field"):
         return False
-    expected = {**warning_label.drawn(label), "report.html": html.contents(folder, verdicts)}
+    try:
+        expected = {**warning_label.drawn(label), "report.html": html.contents(folder, verdicts)}
+    except StoreError:
+        raise
+    except SHAPE_ERRORS as error:
+        return say("report and drawings can be drawn again", False, f"{type(error).__name__}: {str(error)[:200]}")
     present = {name: path.parent / name for name in expected if (path.parent / name).exists()}
     changed = [name for name, file in present.items() if read_plain(file) != expected[name]]
     good = say("report and drawings are those of the findings and the label", not changed, (

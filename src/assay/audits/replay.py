@@ -14,7 +14,7 @@ from torch import Tensor
 
 from assay.audits.plan import make_plan, sample_positions
 from assay.audits.prepare import session_from
-from assay.audits.recipe import as_chosen
+from assay.audits.recipe import Recipe, as_chosen
 from assay.audits.session import Session
 from assay.checks import fooling, manitest, over_the_air, patch, physical
 from assay.checks.asked_once import FITTED
@@ -55,12 +55,17 @@ def replay_all(folder: AuditFolder, everything: bool, say: Say, *, trust_code: b
     if not header.get("recipe"):
         say("the system can be built again", False, "it was audited from memory, so only files and label were checked")
         return
-    named = [spec for spec in (*header["recipe"]["systems"], *header["recipe"]["established"]) if catalogue.runs_code(spec)]
+    try:
+        words = Recipe(**(header["recipe"] if everything else as_chosen(header, folder)))
+        named = [spec for spec in (*words.systems, *words.established) if catalogue.runs_code(spec)]
+    except (AttributeError, LookupError, TypeError) as error:
+        say("the recipe is whole", False, f"{type(error).__name__}: {error}")
+        return
     if named and not trust_code:
         say("the systems can be built without running code that the folder names", False,
             f"{', '.join(named)}: look at that code, then ask again with --trust-code")
         return
-    session = session_from(header["recipe"] if everything else as_chosen(header, folder))
+    session = session_from(words)
     digests = {r["name"]: r["digest"] for r in header["systems"]}
     for loaded in session.systems:
         name = loaded.record.name
@@ -69,23 +74,15 @@ def replay_all(folder: AuditFolder, everything: bool, say: Say, *, trust_code: b
     if not say("the data are those that were audited", session.data.record.digest == header["data"]["digest"],
                f"sha256 {session.data.record.digest[:16]}…"):
         return
-    asked, ours = header["profile"], session.profile
-    same = ours["digest"] == asked["digest"]
-    if not say("the profile is the one that was asked", same, f"{asked['id']} {asked['version']}" if same else (
-            f"{asked['id']} {asked['version']} by Assay {header['provenance']['tool_version']}; here it is {ours['version']}, "
-            "with other content: verify with that version, or with the profile's file as it was")):
-        return
-    planned = make_plan(session).data(session.data.ids)
-    if not say("the plan is what the profile asks of these systems and data", planned == folder.plan,
-               f"{len(planned['units'])} units"):
-        return
-    tables = header.get("tables", {})
-    if tables and not say("the tables of phrases, codes and fields are those that were used", session.tables() == tables,
-                          ", ".join(f"{name}: sha256 {digest[:16]}…" for name, digest in tables.items())):
+    if not _as_asked(session, folder, say):
         return
     start, count, wrong = time.perf_counter(), 0, []
-    with session.threading():
-        replayed = list(replays(folder, session, everything=everything))
+    try:
+        with session.threading():
+            replayed = list(replays(folder, session, everything=everything))
+    except (LookupError, RuntimeError, TypeError) as error:     # of a shape or a name that the search never wrote
+        say("replayed witnesses give the recorded numbers", False, f"{type(error).__name__}: {str(error)[:200]}")
+        return
     for finding, numbers in replayed:
         count += 1
         wrong += [f"{finding.check}, {finding.system}, {finding.sample}: {line}" for line in differing(finding, numbers)]
@@ -94,6 +91,24 @@ def replay_all(folder: AuditFolder, everything: bool, say: Say, *, trust_code: b
                          f"at level {finding.level:g}")
     say("replayed witnesses give the recorded numbers", not wrong,
         "; ".join(wrong[:3]) or f"{count} numbers in {time.perf_counter() - start:.1f} s")
+
+
+def _as_asked(session: Session, folder: AuditFolder, say: Say) -> bool:
+    """Whether profile, plan and tables of the session that was built again are those of the audit."""
+    header = folder.header
+    asked, ours = header["profile"], session.profile
+    same = ours["digest"] == asked["digest"]
+    if not say("the profile is the one that was asked", same, f"{asked['id']} {asked['version']}" if same else (
+            f"{asked['id']} {asked['version']} by Assay {header['provenance']['tool_version']}; here {ours['version']}, "
+            "with other content: verify with that version, or with the profile's file as it was")):
+        return False
+    tables = header.get("tables", {})
+    if tables and not say("the tables of phrases, codes and fields are those that were used", session.tables() == tables,
+                          ", ".join(f"{name}: sha256 {digest[:16]}…" for name, digest in tables.items())):
+        return False
+    planned = make_plan(session).data(session.data.ids)
+    return say("the plan is what the profile asks of these systems and data", planned == folder.plan,
+               f"{len(planned['units'])} units")
 
 
 def differing(row: Finding, numbers: Mapping[str, float]) -> list[str]:
