@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assay.records import Role, Verdict
-from assay.store import AuditFolder, StoreError
+from assay.store import AuditFolder, StoreError, read_plain
 from assay.verdicts import judge_all
 
 if TYPE_CHECKING:
@@ -106,14 +106,21 @@ def audit(system: Any, data: Any = "", *, profile: str = "research", budget: str
     return finished
 
 
-def verify(path: str | Path, *, replay: bool = True, everything: bool = False,
+def verify(path: str | Path, *, replay: bool = True, everything: bool = False, public_key: str | Path | None = None,
+           signature: bool = True, trust_code: bool = False,
            watch: Callable[[Any], None] | None = None) -> list[Claim]:
-    """Check an audit's folder (or its warning_label.json): hashes, label, expiry, model, data, then replay witnesses."""
-    from assay.verification import Claim, check_files
+    """Check an audit's folder (or its warning_label.json): hashes, label, signature, expiry, model, data, then replay.
+
+    With `public_key`, a PEM file, a signature by that key must be there; with `signature` false none is looked at. A replay
+    builds the systems anew; those made by code that the folder names (`module:factory`) are built with `trust_code` alone,
+    for the folder may come from anyone.
+    """
+    from assay.verification import Claim, check_files, check_signature
 
     path = Path(path)
     folder = AuditFolder(path.parent if path.is_file() else path)
     beside = path if path.is_file() else path / "warning_label.json"
+    trusted = Path(public_key) if public_key is not None else None
     claims: list[Claim] = []
 
     def say(claim: str, holds: bool, detail: str) -> bool:
@@ -122,52 +129,54 @@ def verify(path: str | Path, *, replay: bool = True, everything: bool = False,
             watch(claims[-1])
         return holds
 
-    good = check_files(folder, say) and _check_profile(folder.header, say)
-    if good and beside.exists():
+    good = check_files(folder, say)
+    if good and (beside.exists() or trusted is not None):
         good = _check_label(folder, beside, say)
+        if good and signature:
+            good = check_signature(beside, folder, trusted, say)
     if good and replay:
         from assay.audits.replay import replay_all
 
-        replay_all(folder, everything, say)
+        replay_all(folder, everything, say, trust_code=trust_code)
     return claims
-
-
-def _check_profile(header: Any, say: Say) -> bool:
-    """Whether the stored profile is what its digest, which the label names, was taken of; and whether it is still ours."""
-    from assay.profiles import load as profiles
-
-    stored, recipe = header["profile"], header.get("recipe") or {}
-    try:
-        named = profiles.load(recipe["profile"], task=stored.get("task", "reconstruction"), budget=stored["budget"],
-                              truth=bool(header["data"].get("truth", True))) if "profile" in recipe else stored
-        same = named["digest"] == stored["digest"]
-    except profiles.ProfileError:
-        same = False
-    since = "" if same else f"; {recipe['profile']} is no longer that one or is not here, so the stored one is used"
-    return say("the stored profile has the digest it names", profiles.digest_holds(stored),
-               f"sha256 {stored['digest'][:16]}…{since}")
 
 
 def _check_label(folder: AuditFolder, path: Path, say: Say) -> bool:
     """Whether the label is whole, says what the findings say, is drawn as it says, and has not expired."""
     from assay.reports import html, warning_label
+    from assay.verification import SHAPE_ERRORS
 
+    if not path.exists():
+        return say("the label is whole", False, f"{path.name} is missing; ask the auditor for it")
     try:
-        label = warning_label.read(path.read_bytes())
-    except warning_label.LabelError as error:
+        label = warning_label.read_canonical(read_plain(path, warning_label.MOST_BYTES))
+    except (warning_label.LabelError, StoreError) as error:
         return say("the label is whole", False, str(error))
-    verdicts = Audit(folder.path).verdicts
-    wrong = warning_label.differences(label, folder, verdicts)
+    try:
+        audit = Audit(folder.path)
+        folder, verdicts = audit.store, audit.verdicts          # whose findings are kept between the questions
+        wrong = warning_label.differences(label, folder, verdicts)
+    except StoreError:
+        raise
+    except SHAPE_ERRORS as error:
+        wrong = [f"the findings cannot be told ({type(error).__name__}: {error})"]
     if not say("the label says what the findings say", not wrong, "; ".join(wrong[:3]) or "every field"):
         return False
-    expected = {**warning_label.drawn(label), "report.html": html.contents(folder, verdicts)}
+    try:
+        expected = {**warning_label.drawn(label), "report.html": html.contents(folder, verdicts)}
+    except StoreError:
+        raise
+    except SHAPE_ERRORS as error:
+        return say("report and drawings can be drawn again", False, f"{type(error).__name__}: {str(error)[:200]}")
     present = {name: path.parent / name for name in expected if (path.parent / name).exists()}
-    changed = [name for name, file in present.items() if file.read_bytes() != expected[name]]
+    changed = [name for name, file in present.items() if read_plain(file) != expected[name]]
     good = say("report and drawings are those of the findings and the label", not changed, (
         f"{', '.join(changed)}: bytes differ (changed, or drawn by another version of Assay or Pillow); `assay report` "
         "draws them again") if changed else f"{len(present)} files drawn again")
-    say("the label has not expired", not warning_label.expired(label, datetime.now(UTC)),
-        f"valid until {label['valid_until'][:10]}")
+    now = datetime.now(UTC)
+    ahead = warning_label.ahead(label, now)
+    say("the label has not expired", not (ahead or warning_label.expired(label, now)),
+        f"issued {label['issued'][:10]}, which is in the future" if ahead else f"valid until {label['valid_until'][:10]}")
     return good
 
 

@@ -127,21 +127,30 @@ def test_replay_uses_the_stored_profile_where_ours_has_changed(tmp_path):
     first = {claim.claim: claim for claim in verify(found.folder)}
     assert all(claim.holds for claim in first.values())
     path = Path(profile)
-    path.write_text(path.read_text(encoding="utf-8") + "[override.within-noise]\nlevels = [1.0, 9.0]\n", encoding="utf-8")
-    for step in (lambda: None, path.unlink):
+    text = path.read_text(encoding="utf-8")
+    edited = text + "[override.within-noise]\nlevels = [1.0, 9.0]\n"
+    newer = edited.replace('version = "1"', 'version = "2"')
+    assert text not in (newer, "") and edited != newer
+    asked = "the profile is the one that was asked"
+    for step, told in ((lambda: path.write_text(newer, encoding="utf-8"), "2, so the stored one is used"),
+                       (path.unlink, "not here, so the stored one is used")):
         step()
         claims = {claim.claim: claim for claim in verify(found.folder)}
         assert all(claim.holds for claim in claims.values()) and claims.keys() == first.keys()
-        assert "no longer that one or is not here" in claims["the stored profile has the digest it names"].detail
-    assert "no longer" not in first["the stored profile has the digest it names"].detail
+        assert told in claims[asked].detail and "stored" not in first[asked].detail
+    path.write_text(edited, encoding="utf-8")           # other content under the same version: here or in the folder
+    last = verify(found.folder)[-1]
+    assert last.claim == asked and not last.holds and "other content" in last.detail
 
 
 @pytest.mark.parametrize("change", [
     lambda p, c: p.update(rate=0.5), lambda p, c: c["criterion"].update(margin=0.5), lambda p, c: p["not_tested"].pop(),
-    lambda p, c: c["multiples"].update(level=3.0), lambda p, c: c["thresholds"][0].update(status="published"),
+    lambda p, c: c["multiples"].update(level=3.0), lambda p, c: c["criterion"].update(level=0.5),
+    lambda p, c: c["levels"].append(0.9),
+    lambda p, c: c["perturbation"].update(fields={"age": 1}), lambda p, c: c["thresholds"][0].update(status="published"),
     lambda p, c: p["checks"].reverse(), lambda p, c: p["refusal"].pop() if "refusal" in p else p.update(refusal=[])])
 def test_a_stored_profile_that_was_changed_is_noticed(change):
     profile = json.loads(json.dumps(profiles.at_noise(profiles.load("healthcare", budget="demo"), 0.01)))
-    assert profiles.digest_holds(profile)
+    assert profiles.digest_holds(profile, noise=0.01) and not profiles.digest_holds(profile, noise=0.02)
     change(profile, next(check for check in profile["checks"] if check["id"] == "within-noise"))
-    assert not profiles.digest_holds(profile)
+    assert not profiles.digest_holds(profile, noise=0.01)

@@ -13,6 +13,7 @@ from assay.cli import (  # noqa: F401 - each module adds its commands to the gro
     explaining,
     exporting,
     redacting,
+    signing,
     studying,
     telling,
 )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from assay.numerics.student import quantile
+
 Z95 = 1.959963984540054
 
 
@@ -88,8 +90,6 @@ def mean_interval(values: Sequence[float]) -> tuple[float, float]:
         return mean, mean
     if set(values) <= {0.0, 1.0}:
         return wilson(round(math.fsum(values)), n)
-    from scipy.special import stdtrit
-
     spread = math.sqrt(math.fsum((v - mean) ** 2 for v in values) / (n - 1) / n)
-    half = float(stdtrit(n - 1, 0.975)) * spread
+    half = quantile(0.975, n - 1) * spread
     return (max(0.0, mean - half) if min(values) >= 0 else mean - half), mean + half

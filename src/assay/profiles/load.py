@@ -90,13 +90,16 @@ def _scaled(check: Mapping[str, Any], noise: float) -> dict[str, Any]:
             "levels": [level * noise for level in check.get("levels", ())], "criterion": {**criterion, **at}}
 
 
-def digest_holds(profile: Mapping[str, Any]) -> bool:
+def digest_holds(profile: Mapping[str, Any], *, fields: Any = None, noise: float | None = None) -> bool:
     """Whether a stored profile has the digest it names, apart from what an audit filled in for its data.
 
     That is the sizes of multiples of the noise level, whose multiples are stored beside them, and the declaration of a
-    table's fields, which the audit binds by itself.
+    table's fields, which the audit binds by itself. `fields` and `noise` are the data's: nothing else may be filled in.
     """
-    bare = {**profile, "checks": [_without_fields(check) for check in profile["checks"]]}
+    asked = [_unscaled(check) for check in profile["checks"]]
+    if at_noise({"checks": asked}, noise)["checks"] != list(profile["checks"]):
+        return False
+    bare = {**profile, "checks": [_without_fields(check, fields) for check in profile["checks"]]}
     return profile["digest"] in (digest_of_asked(profile), digest_of_asked(bare))
 
 
@@ -115,8 +118,8 @@ def _unscaled(check: Mapping[str, Any]) -> dict[str, Any]:
             "levels": said["levels"], "criterion": {**check["criterion"], **level}}
 
 
-def _without_fields(check: Mapping[str, Any]) -> dict[str, Any]:
-    if "perturbation" not in check:
+def _without_fields(check: Mapping[str, Any], fields: Any) -> dict[str, Any]:
+    if fields is None or check.get("perturbation", {}).get("fields") != fields:
         return dict(check)
     return {**check, "perturbation": {key: value for key, value in check["perturbation"].items() if key != "fields"}}
 
