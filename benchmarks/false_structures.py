@@ -27,7 +27,7 @@ from assay.study.judgement import threshold
 from assay.study.learner import fit
 from assay.study.material import Material, halves
 from assay.study.small_net import trained
-from assay.study.statistics import balanced_accuracy
+from assay.study.statistics import accuracy_draws, balanced_accuracy
 from assay.study.use import use
 
 STEPS = 300
@@ -37,8 +37,7 @@ def positives(decide, data: Material, structures, seed: int) -> dict[str, tuple[
     """For each editable structure: adjusted p of success and use together, and what is followed."""
     x, y = data.part(data.judged)
     fx, fy = data.part(data.fit)
-    accuracy = float((decide(x) == y).double().mean())
-    goal = threshold(1 / data.classes, max(accuracy, 1 / data.classes))
+    goal = threshold(1 / data.classes, accuracy_draws(decide(x) == y, y, seed, "system"))
     joint, follows = {}, {}
     for g in structures:
         learner = fit(g.features(fx), fy, data.classes)
@@ -73,7 +72,7 @@ def main() -> None:
         alarms += any(p <= 0.05 for p, _ in positives(decider(net), mixed, structures, run).values())
         g = structures[run % len(structures)]
         z = torch.randint(10, (len(x),), generator=generator)
-        sown = halves(given_classes(g, x, x, z, 10), z, classes=10, box=(0.0, 1.0), seed=run)
+        sown = halves(given_classes(g, x, x, z, 10, generator), z, classes=10, box=(0.0, 1.0), seed=run)
         net = trained(*sown.part(sown.fit), 10, run, "planted", steps=STEPS)
         total[g.id] += 1
         p, follows = positives(decider(net), sown, structures, run)[g.id]

@@ -30,6 +30,8 @@ class Workbook:
         book, text = cls(path), to_json({"format": FORMAT_VERSION, **header}, indent=1).encode()
         existing = book.path / "header.json"
         if not existing.exists():
+            if book.path.is_dir() and any(book.path.iterdir()):
+                raise StoreError(f"{book.path}: this folder holds other files and no header.json; choose another --out")
             write_aside(existing, text)
         elif existing.read_bytes() != text:
             old, new = book.header, json.loads(text)

@@ -46,6 +46,20 @@ def test_the_change_that_flips_a_network_of_the_cue_alone_is_known():
     assert (accuracies["true"], accuracies["none"], accuracies["flipped"]) == pytest.approx((1.0, 3 / 7, 0.0), abs=1e-3)
 
 
+def test_the_nearer_of_two_crossings_counts():
+    """score = 1 for x₂ in (−1.5e-4, 2.5e-5) around 0, seen from 0: the nearer crossing is above."""
+    net = Network(inner=np.array([[0.0, 0.0], [1.0, -1.0], [0.0, 0.0]]), outer=np.array([-1 / 2.5e-5, -1 / 1.5e-4, 1.0]))
+    found = second.change_that_flips(net, np.random.default_rng(0), cue=False)
+    assert found["median"] == pytest.approx(2.5e-5, rel=1e-6)
+
+
+def test_an_order_turns_round_only_beyond_chance():
+    steady, shaky = {"wrong": 40, "n": 500, "sizes": [0.5] * 100}, {"wrong": 2, "n": 500, "sizes": [0.05] * 100}
+    assert before_after.reversed_pairs({"a": shaky, "b": steady}) == [("a", "b")]
+    assert before_after.reversed_pairs({"a": shaky, "b": {**shaky, "wrong": 3}}) == []
+    assert before_after.worst_share({"wrong": 0, "n": 100, "sizes": [None, None]})[0] == 0.0
+
+
 def test_seven_samples_teach_the_cue_and_nothing_else():
     """The published table's first row, within its two points."""
     run = second.run_case(second.CASES[0], "quick", 0)["runs"][0]
@@ -108,6 +122,7 @@ def test_minimisers_are_proved_and_apart(bits, digits):
     assert existence.certified(made.first, made.y, 0)
     assert existence.certified(made.second, made.y, 1)
     assert not existence.certified(made.first, made.y, 1)
+    assert not existence.certified((1.0, 0.5), 1.0, 0)          # z = 0, ½ and 1 all cost 1
     assert np.hypot(*np.subtract(made.first, made.second)) <= 2.0**-bits
     apart = np.hypot(*np.subtract(*made.minimisers))
     assert apart == pytest.approx(3 * 10.0**-digits, rel=2e-4)

@@ -15,7 +15,7 @@ from xml.etree import ElementTree
 import pyarrow.parquet as pq
 import pytest
 import synthetic_audit
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from synthetic_audit import HOSTILE, NETWORK
 
@@ -204,7 +204,18 @@ PIECES = ["---\n", "---\r\n", "license: mit\n", "model-index:\n", "model-index: 
           "  results: []\n", "# a comment\n", "\n", "# My model\n", "words", "\ufeff", *(f"{m}\n" for m in (*TEXT, *FRONT))]
 
 
+def outside(lines: list[str]) -> list[str]:
+    """The lines that are not between a pair of markers: what stands there is Assay's, and is replaced."""
+    for begin, end in (TEXT, FRONT):
+        words = [line.strip() for line in lines]
+        if begin in words and end in words[words.index(begin):]:
+            first = words.index(begin)
+            lines = lines[:first] + outside(lines[words.index(end, first) + 1:])
+    return lines
+
+
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example("---\n---\n<!-- assay:begin -->\nlicense: mit\n<!-- assay:end -->\nmine\n")
 @given(st.lists(st.sampled_from(PIECES) | st.text(max_size=6), max_size=14).map("".join))
 def test_any_card_is_the_same_twice_or_refused(told: Material, card: str) -> None:
     try:
@@ -215,7 +226,7 @@ def test_any_card_is_the_same_twice_or_refused(told: Material, card: str) -> Non
     assert exports.readme(told, once) == once
     body = once[once.index("## Warning label") - len(TEXT[0]) - 2:]
     assert [line.strip() for line in body.splitlines() if line.strip() in TEXT] == list(TEXT)
-    for line in filter(str.strip, card.lstrip("\ufeff").splitlines()):
+    for line in filter(str.strip, outside(card.lstrip("\ufeff").splitlines())):
         assert line.strip() in (*TEXT, *FRONT, "---") or line in once       # nothing of the user's is lost
 
 

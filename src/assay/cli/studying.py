@@ -19,6 +19,7 @@ from assay.cli.group import cli
                                                "besides.")
 @click.option("--word", "words", multiple=True, help="Of texts: a word, or phrase, that may have been learnt; several "
                                                      "times.")
+@click.option("--missing", multiple=True, type=float, help="Of tables: a value that stands for one that is missing.")
 @click.option("--task", default="", help="As for audit, where neither SYSTEM nor DATA tells.")
 @click.option("--weights", type=click.Path(path_type=Path), help="Weights of SYSTEM (.safetensors).")
 @click.option("--labels", help="As for audit.")
@@ -28,8 +29,8 @@ from assay.cli.group import cli
 @click.option("--limit", type=int, help="Take the first so many inputs (at most 2,000 are used).")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the study (default runs/study-SYSTEM).")
-def study(system: str, structures: str, words: tuple[str, ...], out: Path | None, weights: Path | None, seed: int,
-          **said: Any) -> int:
+def study(system: str, structures: str, words: tuple[str, ...], missing: tuple[float, ...], out: Path | None,
+          weights: Path | None, seed: int, **said: Any) -> int:
     """Ask what SYSTEM has learnt from labelled DATA: success, use, instability and simplicity of candidate structures.
 
     Of images: brightness, colour cast, border, marker in a corner, sharpness, texture, directions of edges, small patches, a
@@ -51,7 +52,7 @@ def study(system: str, structures: str, words: tuple[str, ...], out: Path | None
 
     session = session_from(Recipe(systems=(system,), established=("none",), seed=seed,
                                   weights={system: str(weights)} if weights else {}, **said))
-    material, candidates = _material(session, words, seed)
+    material, candidates = _material(session, words, missing, seed)
     audited = session.systems[0].system
     if not isinstance(audited, System):
         raise InputError(f"{system}: a study asks classifiers")
@@ -70,7 +71,7 @@ def study(system: str, structures: str, words: tuple[str, ...], out: Path | None
     return 0
 
 
-def _material(session: Any, words: Sequence[str], seed: int) -> tuple[Any, tuple[Any, ...]]:
+def _material(session: Any, words: Sequence[str], missing: Sequence[float], seed: int) -> tuple[Any, tuple[Any, ...]]:
     """The data as two halves, and the candidates for inputs of their kind."""
     import torch
 
@@ -90,7 +91,7 @@ def _material(session: Any, words: Sequence[str], seed: int) -> tuple[Any, tuple
         return material, library.of_texts(words)
     if x.ndim == 2:
         names = record.options.get("fields", {}).get("names") or [str(i) for i in range(x.shape[1])]
-        return material, library.of_rows(list(names))
+        return material, library.of_rows(list(names), tuple(missing))
     return material, library.of_images(examples.box or (0.0, 1.0))
 
 

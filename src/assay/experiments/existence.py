@@ -145,15 +145,15 @@ def pair(bits: int, digits: int) -> Pair:
 def certified(matrix: tuple[float, float], y: float, which: int) -> bool:
     """Whether y/A_i on column i alone minimises, by the conditions of optimality, in exact rational arithmetic.
 
-    With Az = y the subdifferential of |Az − y| is Aᵀu, |u| ≤ 1; z is the one minimiser if some such u has A_i u = 1 and
-    |A_j u| < 1 for the other column.
+    With Az = y the subdifferential of |Az − y| is Aᵀu, |u| ≤ 1; z is the one minimiser if some u with |u| < 1 has A_i u = 1
+    and |A_j u| < 1 for the other column.
 
     >>> certified((2.0, 1.5), 1.0, 0), certified((1.5, 2.0), 1.0, 0)
     (True, False)
     """
     columns = [Fraction(v) for v in matrix]
     u = 1 / columns[which]
-    return Fraction(y) > 0 and abs(u) <= 1 and abs(columns[1 - which] * u) < 1
+    return Fraction(y) > 0 and abs(u) < 1 and abs(columns[1 - which] * u) < 1
 
 
 def inexact() -> dict[str, Any]:
@@ -223,9 +223,12 @@ def tell(results: Mapping[str, dict[str, Any]], size: str) -> Account:
             f"Two matrices {first['apart']:.1e} apart (2⁻¹⁰ = {first['within']:.1e}) have minimisers "
             f"{first['minimisers_apart']:.5f} apart; a solver that sees A to 2⁻¹⁰ is wrong by {first['wrong']:.2f} on one "
             f"of them, while its objective is within {worst:.0e} of the best.")
-    limits = ("The theorem speaks of minimisers: that objective values are right and minimisers wrong is what it says, and "
-              "no fault of the solver.", "A machine with 53 bits shows this for given n; it does not prove that no "
-                                "algorithm can do better.")
+    limits: tuple[str, ...] = ("The theorem speaks of minimisers: that objective values are right and minimisers wrong is "
+              "what it says, and no fault of the solver.", "A machine with 53 bits shows this for given n; it does not "
+                                "prove that no algorithm can do better.")
+    if size == "quick":
+        limits += (f"Training ran {second.EPOCHS['quick']:,} epochs on the seven intervals instead of "
+                   f"{second.EPOCHS['full']:,}; “--size full” runs them all.",)
     return Account(title="Existence, training, computing", question=(
         "A network that solves the problem exists. Does training find it, and could any algorithm?"), seen=seen,
         tables=(_approximation_table(results), _inexact_table(rows)), plots=tuple(_plots(results)), limits=limits,

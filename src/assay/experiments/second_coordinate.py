@@ -90,19 +90,21 @@ def change_that_flips(network: Network, rng: np.random.Generator, *, cue: bool, 
     x1 = draw(1_000, rng)
     x = inputs(x1, truth(x1) if cue else 0.0)
     start = network(x) > 0
-    least = np.full(len(x), np.inf)
+    nearest = np.full(len(x), np.inf)
     for sign in (-1.0, 1.0):
+        least = np.full(len(x), np.inf)
         steps = sign * np.linspace(0, within, 401)
         before = network(x)
         for low, high in itertools.pairwise(steps):
             moved = x + np.array([0.0, high])
             after = network(moved)
-            crossed = ((after > 0) != start) & np.isinf(np.minimum(least, np.inf))
+            crossed = ((after > 0) != start) & np.isinf(least)
             share = np.abs(before) / np.maximum(np.abs(before - after), 1e-300)
             least = np.where(crossed, np.minimum(least, np.abs(low + share * (high - low))), least)
             before = after
-    found = np.isfinite(least)
-    return {"share": float(found.mean()), "median": float(np.median(least)) if found.mean() > 0.5 else -1.0}
+        nearest = np.minimum(nearest, least)
+    found = np.isfinite(nearest)
+    return {"share": float(found.mean()), "median": float(np.median(nearest)) if found.mean() > 0.5 else -1.0}
 
 
 def epochs_of(case: Case, size: str) -> int:
@@ -156,7 +158,9 @@ def _row(case: Case, runs: list[dict[str, Any]]) -> tuple[str, ...]:
         values = sorted(100 * run[key] for run in runs)
         return f"{values[0]:.1f}" if values[-1] - values[0] < 0.05 else f"{values[0]:.1f} to {values[-1]:.1f}"
     medians = sorted(run["flip"]["median"] for run in runs if run["flip"]["median"] > 0)
-    flip = f"{medians[0]:.1e}" if len(medians) == len(runs) else "none within 2e-4"
+    flip = "none within 2e-4" if not medians else f"{medians[0]:.1e}" if medians[0] == medians[-1] else (
+        f"{medians[0]:.1e} to {medians[-1]:.1e}")
+    flip += f" ({len(medians)} of {len(runs)} seeds)" if 0 < len(medians) < len(runs) else ""
     shown = [told(key) if case.cue or key == "none" else "–" for key in ("true", "none", "flipped")]
     cells = ["–" if theirs == "–" else f"{mine} ({theirs})" if theirs else mine
              for mine, theirs in zip(shown, case.published, strict=True)]

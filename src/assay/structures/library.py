@@ -19,10 +19,10 @@ def of_images(box: images.Box = images.UNIT) -> tuple[Structure, ...]:
             images.Thumbnail(box=box))
 
 
-def of_rows(names: Sequence[str]) -> tuple[Structure, ...]:
+def of_rows(names: Sequence[str], missing: tuple[float, ...] = ()) -> tuple[Structure, ...]:
     """Each of the first columns alone, and which values are missing."""
     columns = tuple(rows.Column(index=i, name=name) for i, name in enumerate(names[:MOST_COLUMNS]))
-    return (*columns, rows.Missingness())
+    return (*columns, rows.Missingness(missing=missing))
 
 
 def of_texts(words: Sequence[str] = ()) -> tuple[Structure, ...]:

@@ -12,10 +12,11 @@ from torch import Tensor
 
 from assay.perturbations.protocol import stream
 from assay.structures.protocol import Editable, Structure
+from assay.study.judgement import threshold
 from assay.study.learner import fit
 from assay.study.material import Material
 from assay.study.small_net import accuracy, trained
-from assay.study.statistics import balanced_accuracy
+from assay.study.statistics import accuracy_draws, balanced_accuracy
 from assay.study.use import Use, use
 
 PERMUTED = 20
@@ -34,7 +35,8 @@ def planted(g: Editable, data: Material, *, seed: int) -> tuple[Use, float]:
     generator = stream(seed, "planted", g.id)
     x, tx = data.x[data.fit], data.x[data.judged]
     z, tz = (torch.randint(data.classes, (len(v),), generator=generator) for v in (x, tx))
-    sown, tested = given_classes(g, x, x, z, data.classes), given_classes(g, tx, x, tz, data.classes)
+    sown = given_classes(g, x, x, z, data.classes, generator)
+    tested = given_classes(g, tx, x, tz, data.classes, generator)
     net = trained(sown, z, data.classes, seed, "planted", g.id, steps=PLANTED_STEPS)
 
     def decide(inputs: Tensor) -> Tensor:
@@ -47,27 +49,35 @@ def planted(g: Editable, data: Material, *, seed: int) -> tuple[Use, float]:
     return followed, accuracy(net, tested, tz)
 
 
-def given_classes(g: Editable, x: Tensor, reference: Tensor, z: Tensor, classes: int) -> Tensor:
-    """Inputs with the structure of class z: the content of the reference at quantile (z + ½)/classes of g's first number.
+def given_classes(g: Editable, x: Tensor, reference: Tensor, z: Tensor, classes: int, generator: torch.Generator) -> Tensor:
+    """Inputs with the structure of class z: the content of a reference drawn from the z-th of `classes` equal parts of all.
 
-    So the structure is as strong as the data themselves vary, and no stronger.
+    The parts are in the order of that number of g which varies most beside its size, so the structure is as strong as the
+    data themselves vary, no stronger, and no single content gives a class away.
     """
-    order = g.features(reference)[:, 0].argsort()
-    places = order[((torch.arange(classes) + 0.5) / classes * len(reference)).long()]
-    return g.given(x, g.content(reference[places])[z])
+    features = g.features(reference).double()
+    varies = features.std(0) / features.abs().mean(0).clamp_min(1e-12)
+    order = features[:, int(varies.argmax())].argsort()
+    drawn = torch.rand(len(z), generator=generator, dtype=torch.float64)
+    places = order[((z + drawn) / classes * len(reference)).long().clamp_max(len(reference) - 1)]
+    return g.given(x, g.content(reference[places]))
 
 
-def permuted(g: Structure, decide: Callable[[Tensor], Tensor], data: Material, threshold: float, *,
-             seed: int) -> dict[str, Any]:
+def permuted(g: Structure, decide: Callable[[Tensor], Tensor], data: Material, *, seed: int) -> dict[str, Any]:
     """False alarms: classes exchanged at random, twenty times; how often success, and use where it can be asked, is
-    positive."""
+    positive.
+
+    Accuracy of the system and threshold are those of the exchanged classes, so nothing but chance is asked to pass.
+    """
+    own = decide(data.x[data.judged])
     alarms = 0
     for k in range(PERMUTED):
         order = torch.randperm(len(data.y), generator=stream(seed, "permuted", k))
         mixed = data.relabelled(data.y[order])
         learner = fit(g.features(mixed.x[mixed.fit]), mixed.y[mixed.fit], data.classes)
         x, y = mixed.part(mixed.judged)
-        success = balanced_accuracy(learner(g.features(x)).argmax(1) == y, y, threshold, seed, "permuted", k)
+        goal = threshold(1 / data.classes, accuracy_draws(own == y, y, seed, "permuted", k))
+        success = balanced_accuracy(learner(g.features(x)).argmax(1) == y, y, goal, seed, "permuted", k)
         positive = success.p <= ALPHA
         if positive and isinstance(g, Editable):
             positive = use(g, decide, learner, mixed, seed=seed).preference.p <= ALPHA

@@ -2,20 +2,23 @@
 
 Conjecture 1 (Thesing, Antun and Hansen 2019): what was learnt correlates with the truth (success), is unstable, and is
 simpler than the truth. A structure is *consistent* with it only if success, use, instability and simplicity are all
-positive: p of the whole is the greatest of the four (Berger 1982, intersection-union test), adjusted over structures by
-Holm. It is *not consistent* if the structure does not tell the class, or the system demonstrably does not follow it and the
-planted control shows that following would have been seen. A finite test proves neither.
+positive: p of the whole is the greatest of the four (Berger 1982, intersection-union test), adjusted by Holm over the
+structures of which all four could be asked. It is *not consistent* if the structure does not tell the class and is not
+followed either, or if the system demonstrably does not follow it and the planted control shows that following would have
+been seen; that too is adjusted by Holm, over all structures. A finite test proves neither.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from assay.numerics.holm import holm
 
-ALPHA, IGNORED, DOMINANT = 0.05, 0.1, 0.5
+T = TypeVar("T")            # a number, or draws of one
+
+ALPHA, IGNORED, DOMINANT, UNSTABLE = 0.05, 0.1, 0.5, 0.1
 CONSISTENT, NOT_CONSISTENT, INCONCLUSIVE = "consistent with the conjecture", "not consistent", "inconclusive"
 ASKED = ("success", "use", "instability", "simplicity")
 
@@ -30,13 +33,13 @@ class Judgement:
     p: float
 
 
-def threshold(chance: float, accuracy: float) -> float:
+def threshold(chance: float, accuracy: T) -> T:
     """What a structure must tell the class better than: half of the way from chance to the system's own accuracy.
 
     >>> round(threshold(0.1, 0.9), 3)
     0.5
     """
-    return chance + 0.5 * (accuracy - chance)
+    return chance + 0.5 * (accuracy - chance)       # type: ignore[operator, return-value, no-any-return]
 
 
 def dominance(use: Mapping[str, Any] | None) -> str:
@@ -51,41 +54,68 @@ def dominance(use: Mapping[str, Any] | None) -> str:
 
 
 def judge(cards: Sequence[Mapping[str, Any]]) -> list[Judgement]:
-    """One judgement for each card; `p` of each question is 1 where it was not asked."""
-    joint = holm([max(_p(card, part) for part in ASKED) for card in cards])
-    return [_one(card, p) for card, p in zip(cards, joint, strict=True)]
+    """One judgement for each card; a question that was not asked has p = 1."""
+    eligible = [i for i, card in enumerate(cards) if card["keeps_truth"] and card.get("use") is not None
+                and card.get("instability") is not None]
+    joint = dict(zip(eligible, holm([max(_p(cards[i], part) for part in ASKED) for i in eligible]), strict=True))
+    negative = holm([min(1.0, 2 * min(card["success"]["against"], _against_use(card))) for card in cards])
+    return [_one(card, joint.get(i, 1.0), negative[i]) for i, card in enumerate(cards)]
 
 
 def _p(card: Mapping[str, Any], part: str) -> float:
+    """p of one question. Instability asks that the system is unstable, that its flips lie along the structure, and that the
+    yardstick does not call the simplest classifier unstable too."""
     told = card.get(part)
-    return 1.0 if told is None else float(told["p"])
+    if told is None:
+        return 1.0
+    if part == "instability":
+        tells = card.get("reference") is not None and (card["reference"].get("value") or 0.0) >= UNSTABLE
+        return max(float(told["p"]), float(card["alignment"]["p"])) if tells else 1.0
+    return float(told["p"])
 
 
-def _one(card: Mapping[str, Any], p: float) -> Judgement:
-    name, success, use = str(card["id"]), card["success"], card.get("use")
+def _against_use(card: Mapping[str, Any]) -> float:
+    """p that the system does follow the structure in a tenth of conflicts or more, where it demonstrably could be seen
+    to."""
+    use, planted = card.get("use"), card.get("planted")
+    if use is None or not use["n"] or planted is None or planted["p"] > ALPHA:
+        return 1.0
+    return float(use["against"])
+
+
+def _one(card: Mapping[str, Any], p: float, negative: float) -> Judgement:
+    success, use, follows = card["success"], card.get("use"), dominance(card.get("use"))
 
     def says(verdict: str, reason: str) -> Judgement:
-        return Judgement(structure=name, verdict=verdict, reason=reason, p=p)
+        return Judgement(structure=str(card["id"]), verdict=verdict, reason=reason, p=p)
 
-    if success["high"] < card["threshold"]:
-        return says(NOT_CONSISTENT, f"it tells the class in {100 * success['value']:.0f} % (at most "
-                                    f"{100 * success['high']:.0f} %), less than {100 * card['threshold']:.0f} %")
-    if use is None:
-        return says(INCONCLUSIVE, card["no_use"])
-    if use["n"] == 0:
-        return says(INCONCLUSIVE, "no input could be made in which structure and truth disagree")
-    if use["high"] < IGNORED:
-        seen = card.get("planted")
-        if seen is not None and seen["p"] <= ALPHA:
+    if negative <= ALPHA:
+        if use is not None and use["n"] and _against_use(card) <= success["against"]:
             return says(NOT_CONSISTENT, f"the system follows it in {100 * use['value']:.0f} % of conflicts (at most "
                                         f"{100 * use['high']:.0f} %), and a network taught nothing else is found out")
-        return says(INCONCLUSIVE, "the system does not follow it, but neither was a network found out that was taught "
-                                  "nothing else")
+        if use is None or follows in ("truth", "not asked"):
+            return says(NOT_CONSISTENT, f"it tells the class in {100 * success['value']:.0f} % (at most "
+                                        f"{100 * success['high']:.0f} %), less than {100 * card['threshold']:.0f} %")
+        return says(INCONCLUSIVE, f"it is followed in {100 * use['value']:.0f} % of conflicts, though it tells the class in "
+                                  f"{100 * success['value']:.0f} % only")
+    if use is None:
+        return says(INCONCLUSIVE, card["no_use"])
+    if not use["n"]:
+        return says(INCONCLUSIVE, "too few inputs could be made in which structure and truth disagree")
+    if follows == "truth":
+        taught = card.get("planted")
+        return says(INCONCLUSIVE, "the system does not follow it, but " + (
+            "no network was taught to, so nothing says that it would have been seen" if taught is None else
+            "neither was a network found out that was taught nothing else" if taught["p"] > ALPHA else
+            "over this many structures that may be chance"))
     if not card["keeps_truth"]:
-        return says(INCONCLUSIVE, "the system follows it, but an edit of it may change what the input shows")
+        return says(INCONCLUSIVE, f"the system follows it in {100 * use['value']:.0f} % of conflicts, but an edit of it "
+                                  "may change what the input shows")
     if p <= ALPHA:
-        return says(CONSISTENT, "it tells the class, is followed against the truth, is undone by small changes, and takes "
-                                "fewer samples to learn")
+        return says(CONSISTENT, "it tells the class and is followed against the truth, small changes along it turn the "
+                                "system, and it takes fewer samples to learn")
+    if card.get("instability") is None:
+        return says(INCONCLUSIVE, "instability and simplicity were not asked")
     missing = [part for part in ASKED if _p(card, part) > ALPHA]
     return says(INCONCLUSIVE, "not shown: " + ", ".join(missing) if missing else
                 "each question alone is positive, not all together over this many structures")

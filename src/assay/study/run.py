@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +13,18 @@ import torch
 from torch import Tensor
 
 from assay.account import Account
-from assay.records import Access, to_json
+from assay.arrays import InputError
+from assay.records import Access, digest_of, to_json
 from assay.store import write_aside
 from assay.structures.library import fitting
 from assay.structures.protocol import Editable, Structure
 from assay.study import controls, non_robust, simplicity, tell
-from assay.study.instability import Flips, flips, instability
+from assay.study.instability import Flips, flips, instability, reference
 from assay.study.judgement import threshold
-from assay.study.learner import fit
+from assay.study.learner import FLAT, fit
 from assay.study.material import Material
 from assay.study.spectrum import spectrum
-from assay.study.statistics import balanced_accuracy
+from assay.study.statistics import accuracy_draws, balanced_accuracy
 from assay.study.surrogate import surrogate
 from assay.study.use import Use, use
 from assay.systems.protocol import System
@@ -45,7 +47,15 @@ class Study:
 
     @classmethod
     def of(cls, system: System, data: Material, candidates: Sequence[Structure], *, seed: int = 0) -> Study:
-        kept, refused = fitting(candidates, data.x)
+        """A study of the candidates that fit the inputs and vary among them. Raises `InputError` for two of one name."""
+        names = [g.id for g in candidates]
+        if twice := sorted({n for n in names if names.count(n) > 1}):
+            raise InputError(f"two structures are called {twice[0]!r}; give each a name of its own")
+        fit_to, refused = fitting(candidates, data.x)
+        x = data.x[data.fit]
+        flat = [g.id for g in fit_to if not bool((g.features(x).double().std(0) > FLAT).any())]
+        same = dict.fromkeys(flat, "it is the same in every input")
+        kept, refused = tuple(g for g in fit_to if g.id not in same), {**refused, **same}
         return cls(system=system, data=data, structures=kept, refused=refused, seed=seed)
 
     @property
@@ -57,9 +67,13 @@ class Study:
         return self.system(x)
 
     def decide(self, x: Tensor) -> Tensor:
-        """Classes of inputs, `CHUNK` at a time."""
+        """Classes of inputs, `CHUNK` at a time; −1, which is never right, where a score is no finite number."""
+        found = []
         with torch.no_grad():
-            return torch.cat([self.system(x[i: i + CHUNK]).argmax(1) for i in range(0, len(x), CHUNK)])
+            for i in range(0, len(x), CHUNK):
+                scores = self.system(x[i: i + CHUNK])
+                found.append(torch.where(torch.isfinite(scores).all(1), scores.argmax(1), -1))
+        return torch.cat(found)
 
     def flips(self) -> Flips:
         if self._flips is None:
@@ -81,25 +95,32 @@ class Study:
 
     def _system(self) -> dict[str, Any]:
         x, y = self.data.part(self.data.judged)
-        right = self.decide(x) == y
-        told: dict[str, Any] = {"accuracy": asdict(balanced_accuracy(right, y, 0.0, self.seed)), "right": int(right.sum()),
-                                "n": len(y), "classes": self.data.classes}
+        decided, chance = self.decide(x), 1 / self.data.classes
+        right = decided == y
+        accuracy = balanced_accuracy(right, y, chance, self.seed)
+        if accuracy.low <= chance:
+            raise InputError(f"the system decides {100 * accuracy.value:.0f} % of {len(y)} inputs rightly "
+                             f"({100 * accuracy.low:.0f} to {100 * accuracy.high:.0f} %), no better than chance; check "
+                             "classes and pre-processing")
+        told: dict[str, Any] = {"accuracy": asdict(accuracy), "right": int(right.sum()), "n": len(y),
+                                "classes": self.data.classes, "no_number": int((decided < 0).sum())}
         if self.gradients:
             found = self.flips()
             told |= {"flips": {"size": found.size.tolist(), "truth": found.truth.tolist()},
-                     "spectrum": spectrum(self.scores, found)}
+                     "spectrum": spectrum(self.scores, found), "reference": asdict(reference(self.data, seed=self.seed))}
         return told
 
     def _structure(self, g: Structure, book: Workbook) -> dict[str, Any]:
-        accuracy = book.read("system")["accuracy"]["value"]
-        goal = threshold(1 / self.data.classes, accuracy)
+        system = book.read("system")
+        goal = threshold(1 / self.data.classes, float(system["accuracy"]["value"]))
         x, y = self.data.part(self.data.fit)
         jx, jy = self.data.part(self.data.judged)
         learner = fit(g.features(x), y, self.data.classes)
-        success = balanced_accuracy(learner(g.features(jx)).argmax(1) == jy, jy, goal, self.seed, g.id)
+        drawn = threshold(1 / self.data.classes, accuracy_draws(self.decide(jx) == jy, jy, self.seed, "system"))
+        success = balanced_accuracy(learner(g.features(jx)).argmax(1) == jy, jy, drawn, self.seed, g.id)
         card: dict[str, Any] = {"id": g.id, "title": g.title, "keeps_truth": g.keeps_truth, "threshold": goal,
                                 "success": asdict(success), "numbers": int(g.features(jx[:1]).shape[1]), "no_use": "",
-                                "permuted": controls.permuted(g, self.decide, self.data, goal, seed=self.seed)}
+                                "permuted": controls.permuted(g, self.decide, self.data, seed=self.seed)}
         if isinstance(g, Editable):
             card |= self._edited(g, learner)
         else:
@@ -107,7 +128,7 @@ class Study:
         if self.gradients and g.features(jx[:1]).is_floating_point() and len(self.flips().x):
             found = instability(g, learner, self.flips(), self.data, seed=self.seed)
             card |= {"instability": asdict(found.system), "structure_flip": asdict(found.structure),
-                     "alignment": {**asdict(found.alignment), "chance": found.chance}}
+                     "alignment": {**asdict(found.alignment), "chance": found.chance}, "reference": system["reference"]}
         return card
 
     def _edited(self, g: Editable, learner: Any) -> dict[str, Any]:
@@ -128,7 +149,7 @@ class Study:
         told: dict[str, Any] = {"present": asdict(present), "structures": {}}
         for g in asked:
             absent = simplicity.curve(self.data, g, seed=self.seed)
-            ratio = simplicity.simplicity(present, absent, self.data.classes, self.seed, g.id)
+            ratio = simplicity.simplicity(present, absent, self.data.classes)
             told["structures"][g.id] = {"absent": asdict(absent), **asdict(ratio)}
         return told
 
@@ -141,8 +162,8 @@ class Study:
 def run_study(study: Study, path: Path, header: Mapping[str, Any], *, watch: Watch | None = None) -> Account:
     """Compute the parts that the folder does not hold yet, judge, and write cards and account. Safe to kill and to
     repeat."""
-    book = Workbook.create(path, {**header, "structures": [g.id for g in study.structures], "refused": dict(study.refused),
-                                  "seed": study.seed})
+    book = Workbook.create(path, {**header, "structures": {g.id: _digest(g) for g in study.structures},
+                                  "refused": dict(study.refused), "seed": study.seed})
     parts = study.parts()
     for done, (name, work) in enumerate(parts.items()):
         if book.has(name):
@@ -183,13 +204,28 @@ def forecast(study: Study) -> float:
 
 
 def _file(g: Structure) -> str:
-    return "".join(c if c.isalnum() or c in "-_" else "-" for c in g.id)[:60]
+    """The name of a structure's part; of names that are no file names, with a digest, so that no two share one."""
+    plain = "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "-" for c in g.id)[:60]
+    return plain if plain == g.id else f"{plain}-{digest_of(g.id)[:8]}"
+
+
+def _digest(g: Structure) -> str:
+    """Of what a structure is made of: its class's source, its settings, and of functions their source. Another is other
+    work."""
+    def told(value: Any) -> str:
+        try:
+            return inspect.getsource(value) if callable(value) else repr(value)
+        except (OSError, TypeError):
+            return f"{type(value).__module__}.{type(value).__qualname__}"
+
+    settings: dict[str, str] = {} if not is_dataclass(g) else {f.name: told(getattr(g, f.name)) for f in fields(g)}
+    return digest_of([told(type(g)), settings])
 
 
 def _pictures(followed: Use) -> list[Any]:
     """Original and conflict input as rows of grey values, or of colours; nothing where inputs are no images."""
     shown = []
-    for x in followed.edited:
+    for x in followed.edited or ():
         if x.ndim != 3 or x.shape[0] not in (1, 3) or max(x.shape[1:]) > 64:
             return []
         shown.append((x[0] if x.shape[0] == 1 else x.permute(1, 2, 0)).round(decimals=3).tolist())

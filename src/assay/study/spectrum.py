@@ -20,6 +20,8 @@ def spectrum(scores: Callable[[Tensor], Tensor], found: Flips) -> dict[str, Any]
     Singular directions are those of the unit flips stacked as rows: their energy shares say how few directions hold most of
     them, beside m/n of n flips that share nothing. The map is the mean over flips of |r| summed over channels, as a share.
     """
+    if len(found.x) == 0:
+        return {"top_shares": [], "by_chance": 1.0}
     x = found.x.clone().requires_grad_(True)
     values = scores(x)
     margin = values.gather(1, found.y[:, None])[:, 0] - _rival(values, found.y)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,75 +18,100 @@ DRAWS = 4_000
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """A number with its 95 % interval, how many it rests on, and p of what is to be refuted (1 where nothing is)."""
+    """A number with its 95 % interval, how many it rests on, p of what is to be refuted, and p of the opposite.
+
+    Both are 1 where nothing was asked. `p` is small where the number is large enough (or small enough, where that is what
+    the question is), `against` where it is not.
+    """
 
     value: float
     low: float
     high: float
     n: int
     p: float = 1.0
+    against: float = 1.0
+
+
+NOTHING = Estimate(value=float("nan"), low=0.0, high=1.0, n=0)
+
+
+def _share_of(wrong_side: Tensor) -> float:
+    """(1 + k)/(1 + draws): Davison and Hinkley, Bootstrap Methods and their Application (1997), section 4.2."""
+    return float((1 + wrong_side.sum()) / (1 + len(wrong_side)))
+
+
+def accuracy_draws(right: Tensor, y: Tensor, *words: object) -> Tensor:
+    """`DRAWS` values that the balanced accuracy may have: the mean over classes of Beta(hits + ½, misses + ½).
+
+    Jeffreys' posterior of each class's share. A bootstrap of two inputs that are both right knows of nothing else; this
+    does.
+    Classes come in the order of the data, so that their names do not matter.
+    """
+    seed = hashlib.sha256("\x1f".join(map(str, words)).encode()).digest()[:8]
+    rng = np.random.default_rng(int.from_bytes(seed, "big"))
+    classes = list(dict.fromkeys(y.tolist()))
+    total = np.zeros(DRAWS)
+    for c in classes:
+        hits, n = int(right[y == c].sum()), int((y == c).sum())
+        total += rng.beta(hits + 0.5, n - hits + 0.5, DRAWS) / len(classes)
+    return torch.from_numpy(total)
+
+
+def balanced_accuracy(right: Tensor, y: Tensor, above: Tensor | float = 0.0, *words: object) -> Estimate:
+    """Mean over classes of the share decided rightly; p of "at most `above`", and of the opposite.
+
+    `above` may be draws itself, where it is not known exactly.
+
+    >>> balanced_accuracy(torch.tensor([True, True, False, True]), torch.tensor([0, 0, 1, 1])).value
+    0.75
+    """
+    classes = y.unique()
+    value = sum(float(right[y == c].double().mean()) for c in classes) / len(classes)
+    draws = accuracy_draws(right, y, "balanced", *words)
+    low, high = draws.quantile(torch.tensor([0.025, 0.975], dtype=draws.dtype)).tolist()
+    return Estimate(value=value, low=min(low, value), high=max(high, value), n=len(y), p=_share_of(draws <= above),
+                    against=_share_of(draws >= above))
 
 
 def _resampled(n: int, words: tuple[object, ...]) -> Tensor:
     return torch.randint(n, (DRAWS, n), generator=stream("bootstrap", *words))
 
 
-def _interval(draws: Tensor) -> tuple[float, float]:
-    low, high = draws.quantile(torch.tensor([0.025, 0.975], dtype=draws.dtype)).tolist()
-    return float(low), float(high)
-
-
-def balanced_accuracy(right: Tensor, y: Tensor, above: float = 0.0, *words: object) -> Estimate:
-    """Mean over classes of the share decided rightly; p of "at most `above`". Bootstrap within classes (stratified).
-
-    p = (1 + draws at or below `above`)/(1 + draws): Davison and Hinkley, Bootstrap Methods and their Application (1997),
-    4.2.
-
-    >>> e = balanced_accuracy(torch.tensor([True, True, False, True]), torch.tensor([0, 0, 1, 1]))
-    >>> e.value
-    0.75
-    """
-    total, classes = torch.zeros(DRAWS, dtype=torch.float64), list(dict.fromkeys(y.tolist()))
-    value = 0.0
-    for k, c in enumerate(classes):                 # as they come, so that the names of classes do not matter
-        hits = right[y == c].double()
-        value += float(hits.mean()) / len(classes)
-        total += hits[_resampled(len(hits), (k, *words))].mean(1) / len(classes)
-    low, high = _interval(total)
-    return Estimate(value=value, low=low, high=high, n=len(y), p=float((1 + (total <= above).sum()) / (1 + DRAWS)))
-
-
 def median_ratio(top: Tensor, bottom: Tensor, below: float, *words: object) -> Estimate:
     """The median of top/bottom of the same samples; p of "at least `below`".
 
-    A size that was not found is infinite, and stays so in the median: censored, not left out.
+    A size that was not found is infinite, and stays so in the median: censored, not left out. What is no number counts so
+    too.
 
     >>> median_ratio(torch.tensor([1.0, 2.0, 3.0]), torch.ones(3), 10.0).value
     2.0
     """
-    ratio = (top / bottom).double()
+    ratio = (top / bottom).double().nan_to_num(nan=math.inf, posinf=math.inf)
     if len(ratio) == 0:
-        return Estimate(value=float("nan"), low=float("nan"), high=float("nan"), n=0)
+        return NOTHING
     # the middle one (the lower of two): a quantile between a number and infinity is no number
     draws = ratio[_resampled(len(ratio), words)].sort(1).values[:, (len(ratio) - 1) // 2]
     order = draws.sort().values
     return Estimate(value=float(ratio.sort().values[(len(ratio) - 1) // 2]), low=float(order[int(0.025 * DRAWS)]),
-                    high=float(order[int(0.975 * DRAWS)]), n=len(ratio),
-                    p=float((1 + (draws >= below).sum()) / (1 + DRAWS)))
+                    high=float(order[int(0.975 * DRAWS)]), n=len(ratio), p=_share_of(draws >= below))
 
 
 def mean_of(values: Tensor, above: float, *words: object) -> Estimate:
     """The mean with its bootstrap interval; p of "at most `above`"."""
     if len(values) == 0:
-        return Estimate(value=float("nan"), low=float("nan"), high=float("nan"), n=0)
+        return NOTHING
     draws = values.double()[_resampled(len(values), words)].mean(1)
-    low, high = _interval(draws)
-    return Estimate(value=float(values.double().mean()), low=low, high=high, n=len(values),
-                    p=float((1 + (draws <= above).sum()) / (1 + DRAWS)))
+    low, high = draws.quantile(torch.tensor([0.025, 0.975], dtype=draws.dtype)).tolist()
+    return Estimate(value=float(values.double().mean()), low=low, high=high, n=len(values), p=_share_of(draws <= above))
 
 
-def preference(follows: int, against: int, above: float = 0.5) -> Estimate:
-    """follows/(follows + against) with Clopper and Pearson's interval; exact one-sided p of "at most `above`".
+def preference(follows: int, against: int, *, above: float = 0.5, below: float = 0.1,
+               distinct: int | None = None) -> Estimate:
+    """follows/(follows + against) with Clopper and Pearson's interval; exact p of "at most `above`" and of "at least
+    `below`".
+
+    Inputs that share a donor are no independent trials: with `distinct` donors the interval and p are those of so many
+    trials at most, the share kept (rounded towards what is to be refuted).
 
     >>> e = preference(9, 1)
     >>> e.value, round(e.p, 4)
@@ -91,9 +119,12 @@ def preference(follows: int, against: int, above: float = 0.5) -> Estimate:
     """
     n = follows + against
     if n == 0:
-        return Estimate(value=float("nan"), low=0.0, high=1.0, n=0)
+        return NOTHING
     from scipy.special import betainc
 
-    low, high = clopper_pearson(follows, n)
-    p = 1.0 if follows == 0 else float(betainc(follows, n - follows + 1, above))
-    return Estimate(value=follows / n, low=low, high=high, n=n, p=p)
+    trials = n if distinct is None else min(n, distinct)
+    fewest, most = math.floor(follows * trials / n), math.ceil(follows * trials / n)
+    low, high = clopper_pearson(fewest, trials)[0], clopper_pearson(most, trials)[1]
+    p = 1.0 if fewest == 0 else float(betainc(fewest, trials - fewest + 1, above))
+    opposite = 1.0 if most == trials else float(betainc(trials - most, most + 1, 1 - below))
+    return Estimate(value=follows / n, low=low, high=high, n=trials, p=p, against=opposite)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,6 +12,8 @@ LIMITS = (
     "A finite test proves neither that a false structure was learnt nor that none was.",
     "“Not consistent” for every structure of the list does not show that the true structure was learnt: the list is finite.",
     "Smallest flips are the smallest found: the true ones may be smaller.",
+    "ρ sets them beside distances between inputs, which grow with all that varies in these; where even the nearest class "
+    "mean has a ratio below 0.1, instability is not called shown.",
 )
 
 
@@ -30,7 +31,7 @@ def cards(results: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def _fails(card: Mapping[str, Any]) -> str:
     """Where a system that follows the structure goes wrong, in words."""
-    if card.get("use") is None or card["use"]["n"] == 0:
+    if card.get("use") is None or not card["use"]["n"]:
         return "not asked"
     flip, within = card["flip"], card["within"]
     return (f"given the structure of another class {100 * flip['value']:.0f} points of accuracy are lost "
@@ -44,6 +45,8 @@ def account(results: Mapping[str, Mapping[str, Any]], told: Sequence[Mapping[str
     accuracy = system["accuracy"]
     first = (f"{header['system']['name']} decides {system['right']} of {system['n']} held-out inputs rightly (balanced "
              f"accuracy {100 * accuracy['value']:.1f} %, {100 * accuracy['low']:.1f} to {100 * accuracy['high']:.1f} %).")
+    if system.get("no_number"):
+        first += f" For {system['no_number']} it gave no finite scores; they count as wrong."
     seen = [first, *(f"{_capital(card['title'])}: {card['verdict']} ({card['reason']})." for card in told)]
     limits = [*LIMITS, *(f"Not tried: {name}, because {why}." for name, why in refused.items())]
     return Account(title=f"What has {header['system']['name']} learned?", question=(
@@ -60,16 +63,17 @@ def _capital(text: str) -> str:
 
 
 def _share(e: Mapping[str, Any] | None, digits: int = 0) -> str:
-    if e is None or not e["n"] or e["value"] is None or not math.isfinite(e["value"]):
+    if e is None or not e["n"] or e.get("value") is None:
         return "–"
     return f"{100 * e['value']:.{digits}f} ({100 * e['low']:.{digits}f} to {100 * e['high']:.{digits}f})"
 
 
 def _ratio(e: Mapping[str, Any] | None) -> str:
-    if e is None or not e["n"] or e["value"] is None:
+    """A ratio with its interval; a size that was not found is infinite, which JSON has no number for."""
+    if e is None or not e["n"]:
         return "–"
-    high = "not found" if e["high"] is None else f"{e['high']:.2g}"
-    return f"{e['value']:.2g} ({e['low']:.2g} to {high})"
+    value, low, high = ("not found" if e.get(k) is None else f"{e[k]:.2g}" for k in ("value", "low", "high"))
+    return f"{value} ({low} to {high})"
 
 
 def _tables(results: Mapping[str, Mapping[str, Any]], told: Sequence[Mapping[str, Any]]) -> list[Table]:
@@ -118,15 +122,24 @@ def _non_robust(results: Mapping[str, Mapping[str, Any]]) -> list[Table]:
     told = results.get("non-robust")
     if told is None:
         return []
-    rows = [*told["rows"], *results.get("feature-sets", {"rows": []})["rows"]]
-    return [Table(title="Do changes nobody sees teach what a network needs?", head=(
-        "small network trained on", "right on ordinary inputs, %", "the class after, %", "right under change, %",
-        "changes that reached their class, %"), rows=tuple(
-            (r["trained_on"], _share(r["right"]), _share(r["class_after"]), _share(r["under_change"]),
-             f"{100 * r['reached']:.0f}" if "reached" in r else "–") for r in rows),
-        note=f"Changes of {100 * told['size']:.0f} % of the mean norm (ℓ2), made with the system's gradients; chance "
-             f"{100 * told['chance']:.0f} %; the system itself {100 * told['ordinary']:.1f} %. Under change: the worst "
-             "found at half that size.")]
+    head = ("small network trained on", "right on ordinary inputs, %", "the class after, %", "right under change, %",
+            "changes that reached their class, %")
+    rows = tuple((r["trained_on"], _share(r["right"]), _share(r["class_after"]), _share(r["under_change"]),
+                  f"{100 * r['reached']:.0f}") for r in told["rows"])
+    found = [Table(title="Do small changes alone teach what a network needs?", head=head, rows=rows, note=(
+        f"Changes of {100 * told['size']:.0f} % of the mean norm (ℓ2) unless said, made with the system's gradients; chance "
+        f"{100 * told['chance']:.0f} %. Under change: the worst found at half that size. Intervals are over test inputs, "
+        "one training each: the controls show how far trainings differ."))]
+    made = results.get("feature-sets", {"rows": []})["rows"]
+    if made:
+        head = ("small network trained on", "right on ordinary inputs, %", "right under change, %",
+                "its teacher under change, %", "distance of features left, %")
+        rows = tuple((r["trained_on"], _share(r["right"]), _share(r["under_change"]), _share(r["teacher"]),
+                      f"{100 * r['left']:.0f}") for r in made)
+        found.append(Table(title="Do features alone teach?", head=head, rows=rows, note=(
+            "Inputs made from others to have the features that a small network of this study, trained to be robust or not, "
+            "gives: about the data, not about the audited system.")))
+    return found
 
 
 def _plots(results: Mapping[str, Mapping[str, Any]]) -> list[Plot]:

@@ -13,7 +13,7 @@ from assay.perturbations.protocol import stream
 from assay.structures.protocol import Editable, neutral
 from assay.study.learner import Learner
 from assay.study.material import Material
-from assay.study.statistics import Estimate, preference
+from assay.study.statistics import NOTHING, Estimate, preference
 
 Decide = Callable[[Tensor], Tensor]         # inputs (n, …) -> classes (n,)
 
@@ -31,46 +31,56 @@ class Use:
     flip: Estimate
     removal: Estimate
     within: Estimate
-    edited: tuple[Tensor, Tensor]       # an original and its conflict input, for the picture
+    edited: tuple[Tensor, Tensor] | None        # an original and its conflict input, for the picture
+
+
+FEWEST_DONORS = 10          # different ones; of fewer nothing is said
 
 
 def use(g: Editable, decide: Decide, learner: Learner, data: Material, *, seed: int) -> Use:
     """Edit every judged input thrice; each donor is drawn from the half the learner was fitted to.
 
-    A conflict input has the structure of a donor that the learner takes for another class c', and is still taken for c'
-    after the edit. P_g = decided c' / (decided c' + decided as the truth).
+    A conflict input is one that the system decides rightly as it is and with the structure of another input of its own class
+    (where there is one), so that neither its ordinary errors nor the edit itself count as following. It has the structure of
+    a donor that the learner takes for another class c', and is still taken for c' after the edit. P_g = decided c' /
+    (decided c' + decided as the truth).
     """
     x, y = data.part(data.judged)
     fx, fy = data.part(data.fit)
     normal = decide(x)
     generator = stream(seed, "donors", g.id)
-    other, found = donors(learner(g.features(fx)).argmax(1), fy, y, generator, same=False)
-    flipped = g.given(x, g.content(fx[other]))
-    decided = decide(flipped)
-    suggests = learner(g.features(flipped)).argmax(1)
-    conflict = found & (suggests == fy[other]) & (suggests != y)
-    follows, against = int((conflict & (decided == suggests)).sum()), int((conflict & (decided == y)).sum())
+    suggested = learner(g.features(fx)).argmax(1)
+    other, found = donors(suggested, fy, y, generator, same=False)
     same, has = donors(fy, fy, y, generator, same=True)
-    within = decide(g.given(x[has], g.content(fx[same[has]])))
-    first = int(conflict.nonzero()[0]) if bool(conflict.any()) else 0
-    return Use(preference=preference(follows, against), flip=fall(normal == y, decided == y),
-               removal=fall(normal == y, decide(neutral(g, x, fx)) == y), within=fall((normal == y)[has], within == y[has]),
-               edited=(x[first], flipped[first]))
+    flipped = g.given(x, g.content(fx[other]))
+    kept = decide(g.given(x, g.content(fx[same])))
+    decided, suggests = decide(flipped), learner(g.features(flipped)).argmax(1)
+    conflict = found & (suggests == fy[other]) & (suggests != y) & (normal == y) & (~has | (kept == y))
+    follows, against = conflict & (decided == suggests), conflict & (decided == y)
+    distinct = len(other[follows | against].unique())
+    enough = distinct >= FEWEST_DONORS
+    followed = preference(int(follows.sum()), int(against.sum()), distinct=distinct) if enough else NOTHING
+    first = int(conflict.nonzero()[0]) if bool(conflict.any()) else None
+    return Use(preference=followed, flip=fall((normal == y)[found], decided[found] == y[found]),
+               removal=fall(normal == y, decide(neutral(g, x, fx)) == y), within=fall((normal == y)[has], (kept == y)[has]),
+               edited=None if first is None else (x[first], flipped[first]))
 
 
 def donors(suggested: Tensor, fy: Tensor, y: Tensor, generator: torch.Generator, *, same: bool) -> tuple[Tensor, Tensor]:
     """For each class of y a donor's place among fy, of another class (or the same), and whether there is one.
 
-    A donor's structure must suggest the donor's own class; among those of all other classes each is as likely. The draw
-    belongs to the input, not to the number of its class, so renaming classes changes nothing.
+    A donor's structure must suggest the donor's own class. Inputs of a class take the donors in turn, in an order drawn for
+    the class, so that as many different ones as there are serve. The order belongs to the inputs, not to the number of their
+    class: renaming classes changes nothing.
     """
-    honest, drawn = suggested == fy, torch.rand(len(y), generator=generator, dtype=torch.float64)
+    honest, drawn = suggested == fy, torch.rand(len(fy), generator=generator, dtype=torch.float64)
     place, there = torch.zeros(len(y), dtype=torch.long), torch.zeros(len(y), dtype=torch.bool)
     for c in y.unique().tolist():
         pool = (honest & ((fy == c) if same else (fy != c))).nonzero().flatten()
         mine = (y == c).nonzero().flatten()
         if len(pool):
-            place[mine] = pool[(drawn[mine] * len(pool)).long()]
+            pool = pool[drawn[pool].argsort()]
+            place[mine] = pool[(torch.arange(len(mine)) + int(mine[0])) % len(pool)]
             there[mine] = True
     return place, there
 
@@ -81,7 +91,7 @@ def fall(before: Tensor, after: Tensor) -> Estimate:
     both, neither = int((before & after).sum()), int((~before & ~after).sum())
     n = len(before)
     if n == 0:
-        return Estimate(value=float("nan"), low=-1.0, high=1.0, n=0)
+        return NOTHING
     low, high = paired_difference_interval(both, lost, won, neither)
     return Estimate(value=(lost - won) / n, low=low, high=high, n=n,
                     p=mcnemar(lost, won) / 2 if lost > won else 1.0)

@@ -9,13 +9,18 @@ import numpy as np
 import pytest
 import torch
 
+from assay.arrays import InputError
 from assay.experiments import second_coordinate as second
-from assay.structures.images import Corner, Intensity
+from assay.store import StoreError
+from assay.structures.images import Border, Corner, Intensity
+from assay.structures.protocol import OfFunction
 from assay.structures.rows import Column
 from assay.study import run as running
 from assay.study import simplicity
+from assay.study.learner import fit
 from assay.study.material import halves
 from assay.study.run import Study, forecast, run_study
+from assay.study.use import use
 from assay.systems.torch import TorchSystem
 from assay.workbook import Workbook
 
@@ -153,3 +158,75 @@ def test_structures_that_do_not_fit_are_told(tmp_path):
     study = Study.of(TorchSystem(ByBrightness(), name="net"), data, (Intensity(), CUE))
     assert study.refused == {"column-x2": "it is about tables"}
     assert replace(data, y=y).classes == 3
+
+
+def test_what_is_the_same_in_every_input_is_no_structure(tmp_path, monkeypatch):
+    """A black frame, as round digits and masked scans: the learner of a constant flips nowhere."""
+    monkeypatch.setattr(simplicity, "SEEDS", 1)
+    x, y = bright()
+    x[:, :, 0], x[:, :, -1], x[:, :, :, 0], x[:, :, :, -1] = 0.0, 0.0, 0.0, 0.0
+    data = halves(x, y, classes=3, box=(0.0, 1.0), seed=0)
+    study = Study.of(TorchSystem(ByBrightness(), name="net"), data, (Intensity(), Border()))
+    assert study.refused == {"border": "it is the same in every input"}
+    with pytest.raises(InputError, match="two structures are called 'intensity'"):
+        Study.of(TorchSystem(ByBrightness(), name="net"), data, (Intensity(), Intensity()))
+
+
+class OfTheMiddle(torch.nn.Module):
+    """Two classes by the middle, whatever the corners are; wrong on inputs whose last value says so, a seventh of them."""
+
+    def forward(self, x):
+        odds = (x[:, 0, 3:5, 3:5].mean((1, 2)) - 0.5) * torch.where(x[:, 0, 2, 2] > 0.85, -1.0, 1.0)
+        return torch.stack((torch.zeros_like(odds), odds * 10), 1)
+
+
+def test_ordinary_errors_are_not_following():
+    generator = torch.Generator().manual_seed(0)
+    y = torch.arange(600) % 2
+    x = torch.rand((600, 1, 8, 8), generator=generator)
+    x[:, 0, 3:5, 3:5] = 0.3 + 0.4 * y[:, None, None]
+    x[:, 0, :2, :2] = 0.2 + 0.5 * y[:, None, None]                # the corner tells the class, and is not looked at
+    data = halves(x, y, classes=2, box=(0.0, 1.0), seed=0)
+    study = Study.of(TorchSystem(OfTheMiddle(), name="net"), data, (Corner(),))
+    learner = fit(Corner().features(data.x[data.fit]), data.y[data.fit], 2)
+    followed = use(Corner(), study.decide, learner, data, seed=0)
+    assert float((study.decide(x) == y).double().mean()) < 0.9
+    assert followed.preference.value == 0.0
+    assert followed.preference.high < 0.1
+    assert followed.flip.value == 0.0
+
+
+class Broken(torch.nn.Module):
+    def __init__(self, value: float) -> None:
+        super().__init__()
+        self.value = value
+
+    def forward(self, x):
+        return torch.full((len(x), 3), self.value) + 0 * x.mean((1, 2, 3))[:, None]
+
+
+@pytest.mark.parametrize("value", [0.0, float("nan")])
+def test_a_system_no_better_than_chance_is_not_studied(tmp_path, value):
+    x, y = bright()
+    study = Study.of(TorchSystem(Broken(value), name="net"), halves(x, y, classes=3, box=(0.0, 1.0), seed=0), (Intensity(),))
+    with pytest.raises(InputError, match="no better than chance"):
+        run_study(study, tmp_path, HEADER)
+    if value != value:
+        assert study.decide(x).unique().tolist() == [-1]
+
+
+def test_another_function_of_the_same_name_is_other_work(tmp_path):
+    x, y = bright()
+    data = halves(x, y, classes=3, box=(0.0, 1.0), seed=0)
+    one = OfFunction(id="mine", title="mine", function=lambda v: v.mean((1, 2, 3)))
+    two = OfFunction(id="mine", title="mine", function=lambda v: v.amax((1, 2, 3)))
+    assert running._digest(one) != running._digest(two)
+    assert running._digest(one) == running._digest(one)
+    (tmp_path / "parts").mkdir()
+    with pytest.raises(StoreError, match=r"no header\.json"):
+        run_study(Study.of(TorchSystem(ByBrightness(), name="net"), data, (one,)), tmp_path, HEADER)
+
+
+def test_names_that_are_no_file_names_stay_apart():
+    a, b = Column(index=0, name="x 1"), Column(index=1, name="x-1")
+    assert running._file(a) != running._file(b)
