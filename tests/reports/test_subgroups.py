@@ -14,8 +14,10 @@ from assay.arrays import InputError
 from assay.datasets.groups import groups_of
 from assay.numerics.intervals import clopper_pearson
 from assay.records import Finding
+from assay.reports import label_fields
 from assay.reports.comparison import compare
 from assay.reports.subgroups import data, subgroups
+from assay.reports.warning_label import differences
 from assay.verdicts import judge, judge_all
 
 CHECK = {"id": "tiny", "title": "Tiny", "method": "worst-case", "metric": "error-rate", "unit": "ℓ2",
@@ -87,6 +89,14 @@ def test_groups_of_a_comparison_are_judged_beside_the_other_system():
     assert counts == {name: sum(k for (who, _), (k, _) in told.items() if who == name) for name in ("net", "old")}
 
 
+def test_a_group_whose_letters_deceive_is_named_by_its_escapes():
+    """Cyrillic a in a Latin word: a label with it is refused, and the audit's groups are what they are."""
+    told = found(ROWS, {s: "Ex\u0430mple" if g == "rare" else g for s, g in GROUPS.items()})
+    (made,) = [label_fields.groups(told, None, "net")]
+    assert made["worst"] == {"name": "Ex\\u0430mple", "harmed": 9, "n": 10, "ci95": made["worst"]["ci95"]}
+    assert label_fields.groups(told, None, "other") is None
+
+
 def test_groups_are_read_from_a_file_an_array_or_a_column(tmp_path):
     ids = ["0", "1", "2"]
     (tmp_path / "g.csv").write_text("group,sample\nold,2\nyoung,0\nold,1\n", encoding="utf-8")
@@ -119,5 +129,12 @@ def test_groups_reach_the_report_end_to_end(tmp_path):
                         out=tmp_path / "audit", groups=str(tmp_path / "groups.csv"))
     assert set(audit.header["groups"].values()) == {"a<b>", "other"}
     page = (audit.folder / "report.html").read_text(encoding="utf-8")
+    told = audit.warning_label["groups"]
+    assert told["count"] == 2 and told["worst"]["name"] in ("a<b>", "other") and told["worst"]["n"] > 0
+    text = " ".join((audit.folder / "warning_label.txt").read_text(encoding="utf-8").split())
+    assert f"the worst of 2 groups is “{told['worst']['name']}”" in text or "no harm was found in any of 2 groups" in text
+    drawing = (audit.folder / "warning_label.svg").read_text(encoding="utf-8")
+    assert "Groups" in drawing and "a<b>" not in drawing
+    assert differences({k: v for k, v in audit.warning_label.items() if k != "groups"}, audit.store, audit.verdicts)
     assert 'id="groups"' in page and "Worst group: <b>" in page and "a<b>" not in page
     assert all(claim.holds for claim in assay.api.verify(audit.folder, replay=False))

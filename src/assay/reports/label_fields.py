@@ -26,7 +26,9 @@ from assay.reports.comparison import (
     worst_estimate,
 )
 from assay.reports.headline import Headline, noise_ratio, noun, space_of
+from assay.reports.letters import deceptive
 from assay.reports.refusals import RefusalLine
+from assay.reports.subgroups import Subgroups
 from assay.reports.two_classes import POSITIVE, AsTest, Condition, Performance
 from assay.reports.wording import WORST, plain_change, printable, sentence
 from assay.verdicts import by_sample
@@ -192,6 +194,23 @@ def refusal(lines: Sequence[RefusalLine]) -> list[dict[str, Any]]:
              "limit": line.limit, "value": None if line.measured.value is None else _rounded(line.measured.value),
              "ci95": _interval(line.measured.low, line.measured.high), "n": line.measured.n, "why": printable(line.why),
              "status": line.status, "source": printable(line.source), "words": printable(line.words)} for line in lines]
+
+
+def groups(told: Sequence[Subgroups], row: Comparison | None, system: str) -> dict[str, Any] | None:
+    """The worst group of samples under the headline's check, else under the first that has groups; None without any.
+
+    A name whose letters deceive stands there as its escapes: a label that refused it could never be written.
+    """
+    mine = [one for one in told if one.system == system]
+    if not mine:
+        return None
+    one = next((s for s in mine if row is not None and s.check == row.audited.check), mine[0])
+    worst, name = one.worst, printable(one.worst.name)
+    if deceptive(name):
+        name = ascii(name)[1:-1]
+    return {"check": one.check, "title": printable(one.title), "count": len(one.groups), "told_apart": one.apart,
+            "worst": {"name": name, "harmed": worst.harmed, "n": worst.n,
+                      "ci95": _interval(worst.low, worst.high)}}
 
 
 def provenance(header: Mapping[str, Any], sealed: str) -> dict[str, Any]:

@@ -61,7 +61,7 @@ def rows(label: Mapping[str, Any]) -> list[tuple[str, str, int]]:
     """The named rows under the bars: name, text, greatest number of lines in the drawing."""
     listed = [("Change used", _change(label)), ("Proof means" if _proves(label) else "Harm means", _harm(label)),
               ("As a test", _as_test(label)), ("Evidence", _evidence(label)),
-              ("Checks", _checks(label)),
+              ("Checks", _checks(label)), ("Groups", _groups(label)),
               ("Refusal", " ".join(line["words"] for line in label["refusal"])),
               ("Not tested", " ".join(f"{t[:1].upper()}{t[1:].rstrip('.')}." for t in label["not_tested"])),
               ("What to do", " ".join(label["actions"])), ("Profile", _profile(label)), ("Tested by", _auditor(label))]
@@ -180,6 +180,21 @@ def _checks(label: Mapping[str, Any]) -> str:
         groups.setdefault(check["outcome"], []).append(check["title"] + count)
     text = "; ".join(f"{words[kind]}: {', '.join(groups[kind])}" for kind in words if kind in groups)
     return f"{text[:1].upper()}{text[1:]}." if text else ""
+
+
+def _groups(label: Mapping[str, Any]) -> str:
+    """The worst group by name, with an interval that allows for all groups; that there was no harm in any."""
+    told, results = label.get("groups"), label["results"]
+    if told is None:
+        return ""
+    worst = told["worst"]
+    named = "" if results is not None and results["check"] == told["check"] else f"{told['title']}: "
+    if not worst["harmed"]:
+        return f"{named}no harm was found in any of {told['count']} groups of samples."
+    low, high = worst["ci95"]
+    sure = "" if told["told_apart"] else "; so few samples do not tell it apart from the others"
+    return (f"{named}the worst of {told['count']} groups is “{shortened(worst['name'])}”, {worst['harmed']} of {worst['n']} "
+            f"({span(low, high, 'share')} %){sure}.")
 
 
 def _profile(label: Mapping[str, Any]) -> str:

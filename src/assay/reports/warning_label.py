@@ -29,6 +29,7 @@ from assay.reports.label_svg import render_svg
 from assay.reports.label_text import render_text
 from assay.reports.letters import deceptive
 from assay.reports.refusals import refusal_lines
+from assay.reports.subgroups import subgroups
 from assay.reports.two_classes import as_tests, told_with
 from assay.reports.wording import printable
 from assay.store import StoreError, write_aside
@@ -86,6 +87,8 @@ def build(folder: Folder, verdicts: Sequence[Verdict], *, auditor: Mapping[str, 
         "issued": label_fields.stamp(issued),
         "valid_until": label_fields.stamp(issued + timedelta(days=int(header["profile"].get("validity_days", 365)))),
     }
+    if compared := label_fields.groups(subgroups(rows, findings, header.get("groups", {})), row, name):
+        label["groups"] = compared
     if header.get("redaction"):
         label["redaction"] = {"of": dict(header["redaction"]["of"])}
     if supersedes:
