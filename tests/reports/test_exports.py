@@ -336,6 +336,17 @@ def test_refusal_lines_stand_beside_what_they_are_about(form: str, told: Materia
     assert told.label["refusal"] == [] and said == [False, True]
 
 
+def test_the_worst_group_stands_under_fairness(told: Material) -> None:
+    groups = {"check": "tiny-data", "title": "Tiny", "count": 3, "told_apart": False,
+              "worst": {"name": "scanner <B>", "harmed": 9, "n": 10, "ci95": [0.5, 0.99]}}
+    for label, value in (({**told.label, "groups": groups}, 0.9), (told.label, None)):
+        root = ElementTree.fromstring(exports.chai(replace(told, label=label)))
+        (fairness,) = root.iter(f"{{{NAMESPACE}}}FairnessEquity")
+        (number,) = (json.loads(e.text) for e in fairness.iter(f"{{{NAMESPACE}}}ValueJson"))
+        assert (number and number["estimate"]) == value
+        assert ("scanner <B>" in "".join(fairness.itertext())) == (value is not None)
+
+
 def test_a_proof_is_not_told_as_a_search(told: Material) -> None:
     results = {**told.label["results"], "metric": {**told.label["results"]["metric"], "id": "certified-radius"}}
     found = numbers({**told.label, "results": results})

@@ -32,7 +32,7 @@ def chai(material: Material) -> str:
                      "ClinicalRiskLevel": ""},
         "TrustIngredients": _trust(),
         "KeyMetrics": {"UsefulnessUsabilityEfficacy": _key_metric(material, changed=False),
-                       "FairnessEquity": _not_tested(), "SafetyReliability": _key_metric(material, changed=True)},
+                       "FairnessEquity": _groups(material), "SafetyReliability": _key_metric(material, changed=True)},
         "Resources": {"EvaluationReferences": _evidence(material), "PeerReviewedPublications": "",
                       "PatientConsentOrDisclosure": ""},
         "Bibliography": ""})
@@ -90,6 +90,26 @@ def _key_metric(material: Material, *, changed: bool) -> dict[str, Any]:
             "TestType": f"Assay {label['provenance']['tool_version']}, {label['evidence']['kind']}",
             "TestingDataDescription": f"{scope['n']} {scope['noun']} of {scope['dataset']['id']}; {scope['sampling']}."
             + simulated,
+            "ValidationProcessAndJustification": _evidence(material)}
+
+
+def _groups(material: Material) -> dict[str, Any]:
+    """The worst group of samples, as the label names it; not tested where the label names none."""
+    label, told = material.label, material.label.get("groups")
+    if told is None:
+        return _not_tested()
+    worst, scope = told["worst"], label["scope"]
+    low, high = worst["ci95"]
+    number = Number(metric="harmed-share", name="Share of samples on which the criterion fired", unit="share",
+                    under=f"worst of {told['count']} groups: {worst['name']}", system=label["subject"]["name"],
+                    value=worst["harmed"] / worst["n"], low=low, high=high, n=worst["n"])
+    sure = "Its interval lies above another group's." if told["told_apart"] else "Not told apart from the other groups."
+    return {"MetricGoal": f"{told['title']}: harm in each group of samples, with intervals that hold for all together",
+            "Results": [("MetricResult", {"Label": f"{number.name}, {number.system}, {number.under}",
+                                          "ValueJson": _value(number)})],
+            "Interpretation": f"{sure} Groups that were not given were not compared.",
+            "TestType": f"Assay {label['provenance']['tool_version']}, {label['evidence']['kind']}",
+            "TestingDataDescription": f"{scope['n']} {scope['noun']} of {scope['dataset']['id']}; {scope['sampling']}.",
             "ValidationProcessAndJustification": _evidence(material)}
 
 
