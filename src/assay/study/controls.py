@@ -21,6 +21,7 @@ from assay.study.use import Use, use
 
 PERMUTED = 20
 PLANTED_STEPS = 300
+MIDDLE = 0.2            # of a part
 ALPHA = 0.05
 
 
@@ -45,20 +46,22 @@ def planted(g: Editable, data: Material, *, seed: int) -> tuple[Use, float]:
 
     inputs, labels = data.x.clone(), data.y.clone()
     inputs[data.fit], labels[data.fit] = sown, z
-    followed = use(g, decide, fit(g.features(sown), z, data.classes), replace(data, x=inputs, y=labels), seed=seed)
+    followed = use(g, decide, fit(g.features(sown), z, data.classes), replace(data, x=inputs, y=labels), seed=seed,
+                   sure=False)
     return followed, accuracy(net, tested, tz)
 
 
-def given_classes(g: Editable, x: Tensor, reference: Tensor, z: Tensor, classes: int, generator: torch.Generator) -> Tensor:
-    """Inputs with the structure of class z: the content of a reference drawn from the z-th of `classes` equal parts of all.
+def given_classes(g: Editable, x: Tensor, reference: Tensor, z: Tensor, classes: int, generator: torch.Generator,
+                  middle: float = MIDDLE) -> Tensor:
+    """Inputs with the structure of class z: the content of a reference from the middle of the z-th of `classes` equal parts.
 
-    The parts are in the order of that number of g which varies most beside its size, so the structure is as strong as the
-    data themselves vary, no stronger, and no single content gives a class away.
+    The parts are in the order of that number of g which varies most beside its size, and the middle fifth of each serves (or
+    the share `middle`; with 0 one content a class): as strong as the data themselves vary, and no stronger.
     """
     features = g.features(reference).double()
     varies = features.std(0) / features.abs().mean(0).clamp_min(1e-12)
     order = features[:, int(varies.argmax())].argsort()
-    drawn = torch.rand(len(z), generator=generator, dtype=torch.float64)
+    drawn = 0.5 + middle * (torch.rand(len(z), generator=generator, dtype=torch.float64) - 0.5)
     places = order[((z + drawn) / classes * len(reference)).long().clamp_max(len(reference) - 1)]
     return g.given(x, g.content(reference[places]))
 

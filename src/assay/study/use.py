@@ -37,13 +37,14 @@ class Use:
 FEWEST_DONORS = 10          # different ones; of fewer nothing is said
 
 
-def use(g: Editable, decide: Decide, learner: Learner, data: Material, *, seed: int) -> Use:
+def use(g: Editable, decide: Decide, learner: Learner, data: Material, *, seed: int, sure: bool = True) -> Use:
     """Edit every judged input thrice; each donor is drawn from the half the learner was fitted to.
 
     A conflict input is one that the system decides rightly as it is and with the structure of another input of its own class
     (where there is one), so that neither its ordinary errors nor the edit itself count as following. It has the structure of
     a donor that the learner takes for another class c', and is still taken for c' after the edit. P_g = decided c' /
-    (decided c' + decided as the truth).
+    (decided c' + decided as the truth). With `sure` false every input may be one: for a system that was taught nothing of
+    the truth, and is right by chance alone.
     """
     x, y = data.part(data.judged)
     fx, fy = data.part(data.fit)
@@ -55,7 +56,8 @@ def use(g: Editable, decide: Decide, learner: Learner, data: Material, *, seed: 
     flipped = g.given(x, g.content(fx[other]))
     kept = decide(g.given(x, g.content(fx[same])))
     decided, suggests = decide(flipped), learner(g.features(flipped)).argmax(1)
-    conflict = found & (suggests == fy[other]) & (suggests != y) & (normal == y) & (~has | (kept == y))
+    conflict = found & (suggests == fy[other]) & (suggests != y)
+    conflict &= (normal == y) & (~has | (kept == y)) if sure else torch.ones_like(conflict)
     follows, against = conflict & (decided == suggests), conflict & (decided == y)
     distinct = len(other[follows | against].unique())
     enough = distinct >= FEWEST_DONORS
