@@ -16,7 +16,7 @@ test-fast: $(STAMP)
 	$(BIN)/python -m pytest -q -n auto --dist worksteal -m "not slow"
 
 check: $(STAMP)
-	$(BIN)/ruff check src tests recipes benchmarks attacks examples
+	$(BIN)/ruff check src tests recipes benchmarks attacks examples tools
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 

@@ -2,8 +2,9 @@
 
     python examples/write_a_profile.py [FOLDER]
 
-To use such a metric on the command line, in several processes or with `assay verify`, put `register(...)` into the module
-that holds your system's factory (`assay audit my_module:make_system ...`): it is then imported wherever the system is made.
+To use such a metric on the command line, in several processes or with `assay verify --trust-code`, put `register(...)` into
+the module that holds your system's factory (`assay audit my_module:make_system ...`): it is then imported wherever the
+system is made.
 """
 
 from __future__ import annotations

@@ -30,8 +30,8 @@ import numpy as np
 import torch
 from safetensors.numpy import load_file, save_file
 
+from assay.file_digests import file_digest
 from assay.perturbations.fields import Fields, fields_from
-from assay.systems.digest import file_digest
 from assay.systems.function import FunctionSystem
 from assay.systems.tables import RowSystem
 

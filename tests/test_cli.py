@@ -19,8 +19,10 @@ from safetensors.torch import save_file
 import assay
 import small_audit
 from assay import cli
+from assay.cli import exporting
 from assay.datasets.bundled import BundledSlices
 from assay.datasets.measured import simulate
+from assay.reports.exports import FORMATS
 from assay.systems import catalogue
 from assay.systems.literature.deep_cascade import DeepCascade
 
@@ -144,7 +146,8 @@ def test_0_without_findings_1_with_them_and_json_is_the_documented_object(run, t
     code, out, err = run(*audit(toml, "quiet", "--format", "json"))
     assert code == 0, err
     found = json.loads(out)
-    assert set(found) == {"folder", "signal", "rule", "reason", "complete", "checks", "as_test"}
+    assert set(found) == {"folder", "signal", "rule", "reason", "complete", "checks", "risks", "extrapolations", "brackets",
+                           "subgroups", "as_test", "thresholds", "refusal"}
     assert found["folder"] == "quiet" and found["complete"] is True and found["as_test"] == []
     (row,) = found["checks"]
     assert set(row) == {"id", "system", "radius", "unit", "n", "harmed", "metric", "better", "normal", "average", "worst",
@@ -205,7 +208,7 @@ def test_loading_torch_is_caught():
 
 def test_judging_and_hashing_an_audit_load_no_torch(run, toml, tmp_path):
     assert run(*audit(toml, "a"))[0] == 0
-    for words in (["judge", "a"], ["report", "a"], ["verify", "a", "--no-replay"]):
+    for words in (["judge", "a"], ["report", "a"], ["verify", "a", "--no-replay"], ["export", "a", "--to", "cyclonedx"]):
         done = subprocess.run([sys.executable, "-c", LOADS.format(words=words)], capture_output=True, text=True,
                               check=False, cwd=tmp_path)
         assert done.returncode == 0, (words, done.stdout, done.stderr)
@@ -219,6 +222,20 @@ def test_a_label_can_be_attributed_and_still_verifies(run, toml, tmp_path):
     assert "A Laboratory (third party)" in text and "zero-filled 1.2" in text
     assert run("verify", "a", "--no-replay")[0] == 0
     assert run("report", "a", "--independence", "friend")[0] == 2
+
+
+def test_exports_go_to_a_file_or_to_standard_output(run, toml, tmp_path):
+    assert run(*audit(toml, "a"))[0] == 0
+    code, out, _ = run("export", "a", "--to", "junit")
+    assert code == 0 and out.startswith("<?xml")
+    (tmp_path / "README.md").write_text("# Mine\n", encoding="utf-8")
+    assert [run("export", "a", "--to", "huggingface", "--out", "README.md")[0] for _ in range(2)] == [0, 0]
+    card = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert "# Mine\n" in card and card.count("## Warning label") == 1
+    (tmp_path / "README.md").write_bytes(b"\xff")
+    code, _, err = run("export", "a", "--to", "huggingface", "--out", "README.md")
+    assert code == 2 and "UTF-8" in err
+    assert list(FORMATS) == exporting.FORMS
 
 
 @pytest.mark.parametrize("name", COMMANDS)

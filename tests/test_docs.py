@@ -12,6 +12,7 @@ import pytest
 
 from assay.cli import cli
 from assay.profiles import load as profiles
+from assay.profiles.keys import CHECK, CRITERION, REFUSAL, TOP
 from assay.reports.wording import FLAGS
 from assay.verdicts import SERIOUS
 
@@ -40,11 +41,26 @@ def test_every_command_is_in_the_readme():
         assert f"assay {name}" in words("README.md"), name
 
 
-def test_every_check_of_every_profile_names_its_source_and_is_in_the_readme():
-    for profile in profiles.names():
-        for check in profiles.load(profile)["checks"]:
-            assert check["sources"], check["id"]
-            assert check["title"].lower() in words("README.md").lower(), check["title"]
+def test_every_check_of_every_profile_names_its_source_and_is_documented():
+    told = (words("README.md") + words("docs/communities.md")).lower()
+    for profile, tasks in profiles.names().items():
+        for task in tasks:
+            for check in profiles.load(profile, task=task)["checks"]:
+                assert check["sources"], check["id"]
+                assert check["title"].lower() in told or f"`{check['id']}`" in told, (profile, task, check["title"])
+
+
+def test_every_key_of_a_profile_is_documented():
+    told = words("docs/how-to.md") + words("docs/mathematics.md") + words("docs/communities.md")
+    for key in {*TOP, *CHECK, *CRITERION, *REFUSAL, *(k for pair in CRITERION.values() for keys in pair for k in keys)}:
+        assert f"`{key}`" in told, key
+
+
+def test_every_profile_is_documented():
+    for profile, tasks in profiles.names().items():
+        assert f"`{profile}`" in words("README.md"), profile
+        section = words("docs/communities.md").split(f"## {profile}\n")[1].split("\n## ")[0]
+        assert all(task in section for task in tasks), profile
 
 
 def blocks(text: str, kind: str) -> list[str]:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom, binomtest, ttest_1samp
 
-from assay.numerics.intervals import clopper_pearson, mean_interval, upper_bound_at_zero, wilson
+from assay.numerics.intervals import clopper_pearson, mean_interval, samples_needed, upper_bound_at_zero, wilson
 
 PAIRS = [(k, n) for n in (1, 2, 7, 16, 100, 1000) for k in sorted({0, 1, n // 3, n // 2, n - 1, n})]
 
@@ -69,6 +69,34 @@ def test_bound_at_zero(n):
     bound = upper_bound_at_zero(n)
     assert (1 - bound) ** n == pytest.approx(0.05)
     assert bound <= 3 / n
+
+
+RULE_OF_THREE = [(50, 5.8), (100, 2.95), (300, 0.99), (2995, 0.1)]
+
+
+def gives_the_rule_of_three(bound) -> None:
+    for n, percent in RULE_OF_THREE:
+        assert 100 * bound(n) == pytest.approx(percent, abs=0.006 if percent > 0.1 else 0.0001) or \
+            round(100 * bound(n), 1) == percent
+
+
+def test_the_rule_of_three_gives_the_known_percentages():
+    gives_the_rule_of_three(upper_bound_at_zero)
+    for broken in (lambda n: 3.5 / n, lambda n: clopper_pearson(0, n)[1], lambda n: 1 - 0.1 ** (1 / n)):
+        with pytest.raises(AssertionError):
+            gives_the_rule_of_three(broken)
+
+
+@pytest.mark.parametrize("rate", [0.001, 0.01, 0.05, 0.058155, 0.5, 0.95])
+def test_samples_needed_are_the_fewest_that_do(rate):
+    n = samples_needed(rate)
+    assert upper_bound_at_zero(n) <= rate and (n == 1 or upper_bound_at_zero(n - 1) > rate)
+
+
+@pytest.mark.parametrize("rate", [0.0, 1.0, -0.1, math.nan])
+def test_no_number_of_samples_shows_a_rate_of_zero(rate):
+    with pytest.raises(ValueError, match="rate"):
+        samples_needed(rate)
 
 
 @pytest.mark.parametrize("interval", [wilson, clopper_pearson])

@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from assay.file_digests import file_digest
 from assay.records import Finding, Flag, Stop
-from assay.store import AuditFolder, DiskFullError, StoreError, sha256_of, witness_key, write_aside
+from assay.store import AuditFolder, DiskFullError, StoreError, witness_key, write_aside
 
 HEADER = {"name": "a", "seed": 0, "profile": {"id": "p"}}
 PLAN = {"units": [{"id": "c~s~00000", "check": "c", "system": "s", "samples": ["1", "2"]},
@@ -86,7 +87,7 @@ def test_equal_audits_have_equal_digests_and_the_log_does_not_count(tmp_path):
 
 def test_the_hash_is_that_of_the_standard_library(tmp_path):
     (tmp_path / "f").write_bytes(b"abc")
-    assert sha256_of(tmp_path / "f") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert file_digest(tmp_path / "f") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 
 
 def reports_every_changed_byte(folder: AuditFolder, hashes) -> None:

@@ -7,11 +7,24 @@ result on a warning label that anyone can check.
 
 Read on: `assay.records` (what is said), `assay.systems` (what is audited), `assay.perturbations`, `assay.searches` and
 `assay.metrics` (how it is stressed and measured), `assay.checks` (the questions), `assay.audits` (the act),
-`assay.verdicts` and `assay.reports` (the telling). Importing `assay` loads no torch.
+`assay.verdicts` and `assay.reports` (the telling). Importing `assay` loads no torch; the first use of `Audit` or `audit`
+loads what reads an audit's folder, so that a test run with Assay's plug-in, and no audit, pays for neither.
 """
 
-from assay.api import Audit, audit
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from assay.records import Access, Finding, Flag, Outcome, Stop, Verdict
+
+if TYPE_CHECKING:
+    from assay.api import Audit, audit
 
 __version__ = "0.1.0"
 __all__ = ["Access", "Audit", "Finding", "Flag", "Outcome", "Stop", "Verdict", "audit"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in ("Audit", "api", "audit"):
+        raise AttributeError(f"module 'assay' has no attribute {name!r}")
+    api = importlib.import_module("assay.api")
+    return api if name == "api" else getattr(api, name)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assay.records import Role, Verdict
-from assay.store import AuditFolder
+from assay.store import AuditFolder, StoreError, read_plain
 from assay.verdicts import judge_all
 
 if TYPE_CHECKING:
@@ -106,14 +106,21 @@ def audit(system: Any, data: Any = "", *, profile: str = "research", budget: str
     return finished
 
 
-def verify(path: str | Path, *, replay: bool = True, everything: bool = False,
+def verify(path: str | Path, *, replay: bool = True, everything: bool = False, public_key: str | Path | None = None,
+           signature: bool = True, trust_code: bool = False,
            watch: Callable[[Any], None] | None = None) -> list[Claim]:
-    """Check an audit's folder (or its warning_label.json): hashes, label, expiry, model, data, then replay witnesses."""
-    from assay.verification import Claim, check_files
+    """Check an audit's folder (or its warning_label.json): hashes, label, signature, expiry, model, data, then replay.
+
+    With `public_key`, a PEM file, a signature by that key must be there; with `signature` false none is looked at. A replay
+    builds the systems anew; those made by code that the folder names (`module:factory`) are built with `trust_code` alone,
+    for the folder may come from anyone.
+    """
+    from assay.verification import Claim, check_files, check_signature
 
     path = Path(path)
     folder = AuditFolder(path.parent if path.is_file() else path)
     beside = path if path.is_file() else path / "warning_label.json"
+    trusted = Path(public_key) if public_key is not None else None
     claims: list[Claim] = []
 
     def say(claim: str, holds: bool, detail: str) -> bool:
@@ -123,35 +130,53 @@ def verify(path: str | Path, *, replay: bool = True, everything: bool = False,
         return holds
 
     good = check_files(folder, say)
-    if good and beside.exists():
+    if good and (beside.exists() or trusted is not None):
         good = _check_label(folder, beside, say)
+        if good and signature:
+            good = check_signature(beside, folder, trusted, say)
     if good and replay:
         from assay.audits.replay import replay_all
 
-        replay_all(folder, everything, say)
+        replay_all(folder, everything, say, trust_code=trust_code)
     return claims
 
 
 def _check_label(folder: AuditFolder, path: Path, say: Say) -> bool:
     """Whether the label is whole, says what the findings say, is drawn as it says, and has not expired."""
     from assay.reports import html, warning_label
+    from assay.verification import SHAPE_ERRORS
 
+    if not path.exists():
+        return say("the label is whole", False, f"{path.name} is missing; ask the auditor for it")
     try:
-        label = warning_label.read(path.read_bytes())
-    except warning_label.LabelError as error:
+        label = warning_label.read_canonical(read_plain(path, warning_label.MOST_BYTES))
+    except (warning_label.LabelError, StoreError) as error:
         return say("the label is whole", False, str(error))
-    verdicts = Audit(folder.path).verdicts
-    wrong = warning_label.differences(label, folder, verdicts)
+    try:
+        audit = Audit(folder.path)
+        folder, verdicts = audit.store, audit.verdicts          # whose findings are kept between the questions
+        wrong = warning_label.differences(label, folder, verdicts)
+    except StoreError:
+        raise
+    except SHAPE_ERRORS as error:
+        wrong = [f"the findings cannot be told ({type(error).__name__}: {error})"]
     if not say("the label says what the findings say", not wrong, "; ".join(wrong[:3]) or "every field"):
         return False
-    expected = {**warning_label.drawn(label), "report.html": html.contents(folder, verdicts)}
+    try:
+        expected = {**warning_label.drawn(label), "report.html": html.contents(folder, verdicts)}
+    except StoreError:
+        raise
+    except SHAPE_ERRORS as error:
+        return say("report and drawings can be drawn again", False, f"{type(error).__name__}: {str(error)[:200]}")
     present = {name: path.parent / name for name in expected if (path.parent / name).exists()}
-    changed = [name for name, file in present.items() if file.read_bytes() != expected[name]]
+    changed = [name for name, file in present.items() if read_plain(file) != expected[name]]
     good = say("report and drawings are those of the findings and the label", not changed, (
         f"{', '.join(changed)}: bytes differ (changed, or drawn by another version of Assay or Pillow); `assay report` "
         "draws them again") if changed else f"{len(present)} files drawn again")
-    say("the label has not expired", not warning_label.expired(label, datetime.now(UTC)),
-        f"valid until {label['valid_until'][:10]}")
+    now = datetime.now(UTC)
+    ahead = warning_label.ahead(label, now)
+    say("the label has not expired", not (ahead or warning_label.expired(label, now)),
+        f"issued {label['issued'][:10]}, which is in the future" if ahead else f"valid until {label['valid_until'][:10]}")
     return good
 
 
@@ -183,3 +208,45 @@ def default_folder(session: Session) -> Path:
     return Path("runs") / f"{datetime.now(UTC):%Y-%m-%d}-{name}"
 
 
+def redact(folder: str | Path, out: str | Path, *, key: bytes) -> Audit:
+    """Write a copy without inputs, stored changes and names to `out`, with report and label, and return it.
+
+    `key` are 32 bytes that stay with the owner (`assay.pseudonyms.read_key`): whoever has them and the audit writes the same
+    copy again. The label keeps the names and dates of the audit's own. `StoreError` where files or label of the audit do not
+    hold, or where a withheld name is left in the copy, which is then removed.
+    """
+    from assay.redaction import redacted, refuse_leaks, withheld_names
+    from assay.reports import html, warning_label
+
+    original = Audit(folder)
+    label = _held(original)
+    copy = Audit(redacted(original.store, Path(out), key).path)
+    place = [s["name"] for s in original.header["systems"]].index(label["subject"]["name"])
+    verdicts = copy.verdicts
+    html.write_report(copy.store, verdicts, copy.folder / "report.html")
+    warning_label.write_all(warning_label.build(
+        copy.store, verdicts, auditor=label["auditor"], issued=datetime.fromisoformat(label["issued"]),
+        version=label["subject"]["version"], system=copy.header["systems"][place]["name"]), copy.folder)
+    refuse_leaks(copy.folder, withheld_names(original.store))
+    return copy
+
+
+def _held(audit: Audit) -> dict[str, Any]:
+    """The audit's label, if its files are those of the manifest and the label says what the findings say."""
+    from assay.reports import warning_label
+    from assay.verification import check_files
+
+    def say(claim: str, holds: bool, detail: str) -> bool:
+        if not holds:
+            raise StoreError(f"{audit.folder}: it does not hold that {claim} ({detail}); see `assay verify`")
+        return holds
+
+    check_files(audit.store, say)
+    path = audit.folder / "warning_label.json"
+    if not path.exists():
+        raise StoreError(f"{path}: no such file; write it with `assay report {audit.folder}`")
+    label = warning_label.read(path.read_bytes())
+    if wrong := warning_label.differences(label, audit.store, audit.verdicts):
+        raise StoreError(f"{path}: {wrong[0]} is not what the findings say; write it again with `assay report "
+                         f"{audit.folder}`")
+    return label

@@ -167,6 +167,9 @@ class Verdict:
     transfer: float | None = None   # mean of the metric under the audited system's perturbation
     gain: float | None = None       # median gain at the worst case
     witnesses: int = 0              # stored perturbations that can be replayed
+    certified: int = 0              # samples for which the bound that the criterion asks for was proved
+    failure: float | None = None    # probability that one of those proofs does not hold; None where there is none
+    apart: int = 0                  # samples wrong without any change, counted apart
     flags: tuple[Flag, ...] = ()
 
 
@@ -264,9 +267,9 @@ def from_data(kind: type[T], data: Any) -> T:
 
 
 def _build(kind: Any, data: Any, where: str) -> Any:
-    if dataclasses.is_dataclass(kind):
+    record, origin, arguments = _anatomy(kind)
+    if record:
         return _build_record(kind, data, where)
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if kind is Any:
         return data
     if origin in (typing.Union, types.UnionType):
@@ -289,20 +292,28 @@ def _build(kind: Any, data: Any, where: str) -> Any:
     return _need(kind, data, where)
 
 
-_hints = functools.cache(typing.get_type_hints)
+@functools.cache
+def _anatomy(kind: Any) -> tuple[bool, Any, tuple[Any, ...]]:
+    """Whether a type is a record, its origin and its arguments: asked for every field of every row."""
+    return dataclasses.is_dataclass(kind), typing.get_origin(kind), typing.get_args(kind)
+
+
+@functools.cache
+def _fields(kind: Any) -> tuple[dict[str, Any], frozenset[str]]:
+    """The types of a record's fields by name, and the names of those that must be given."""
+    hints, unset = typing.get_type_hints(kind), dataclasses.MISSING
+    needed = frozenset(f.name for f in dataclasses.fields(kind) if f.default is unset and f.default_factory is unset)
+    return {f.name: hints[f.name] for f in dataclasses.fields(kind)}, needed
 
 
 def _build_record(kind: Any, data: Any, where: str) -> Any:
     data = _need(dict, data, where)
-    hints = _hints(kind)
-    names = {f.name: f for f in dataclasses.fields(kind)}
-    if unknown := sorted(set(data) - set(names), key=str):
+    kinds, needed = _fields(kind)
+    if unknown := sorted(set(data) - set(kinds), key=str):
         raise ValueError(f"{where}: unknown field {unknown[0]!r}")
-    optional = (dataclasses.MISSING,)
-    missing = [n for n, f in names.items() if n not in data and f.default in optional and f.default_factory in optional]
-    if missing:
+    if missing := [name for name in kinds if name in needed and name not in data]:
         raise ValueError(f"{where}: missing field {missing[0]!r}")
-    return kind(**{name: _build(hints[name], data[name], f"{where}.{name}") for name in data})
+    return kind(**{name: _build(kinds[name], data[name], f"{where}.{name}") for name in data})
 
 
 def _build_union(arguments: tuple[Any, ...], data: Any, where: str) -> Any:

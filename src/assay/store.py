@@ -22,6 +22,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from assay import strict_json
+from assay.file_digests import file_digest
 from assay.records import FORMAT_VERSION, Finding, from_data, to_data, to_json
 
 HASHED = ("audit.json", "plan.json", "fitted", "parts", "witnesses", "exhibits")
@@ -35,6 +37,13 @@ FINDINGS = pa.schema([
     ("flags", pa.list_(pa.struct([("id", pa.string()), ("detail", pa.string())]))), ("witness", pa.string()),
     ("extra", pa.map_(pa.string(), pa.float64())), ("notes", pa.string()),
 ])
+
+
+MOST_BYTES = 1 << 28        # of a JSON file: a million samples need half of it
+MOST_ROWS = 1 << 20         # of one part, and its bytes once unpacked: shards are of a few samples
+MOST_UNPACKED = 1 << 30
+BESIDE = ("manifest.json", "log.jsonl", "report.html", "warning_label.json", "warning_label.svg", "warning_label.png",
+          "warning_label.txt", "warning_label.dsse.json", ".lock")      # what Assay writes outside the manifest
 
 
 class StoreError(ValueError):
@@ -63,9 +72,15 @@ def write_aside(path: Path, data: bytes) -> None:
         raise
 
 
-def sha256_of(path: Path) -> str:
+def read_plain(path: Path, most: int = MOST_BYTES) -> bytes:
+    """The bytes of an ordinary file of at most `most` bytes; a pipe or a device, which may never end, is refused."""
+    if path.exists() and not path.is_file():
+        raise StoreError(f"{path}: not an ordinary file; take the folder from its audit again")
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise StoreError(f"{path}: more than {most >> 20} MB, which no audit writes; take the folder from its audit again")
+    return content
 
 
 class AuditFolder:
@@ -73,6 +88,8 @@ class AuditFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
+        self._read: tuple[list[tuple[str, bytes]], pa.Table] | None = None
+        self._built: list[Finding] | None = None
 
     @classmethod
     def create(cls, path: Path, header: Mapping[str, Any], plan: Mapping[str, Any],
@@ -146,19 +163,43 @@ class AuditFolder:
         write_aside(self.path / "parts" / f"{unit}.parquet", sink.getvalue().to_pybytes())
 
     def table(self) -> pa.Table:
-        """All findings as one Arrow table, in the order of the plan."""
-        parts = [self.path / "parts" / f"{unit['id']}.parquet" for unit in self.plan["units"] if self.has(unit["id"])]
-        return pa.concat_tables([self._part(part) for part in parts]) if parts else FINDINGS.empty_table()
+        """All findings as one Arrow table, in the order of the plan; parts are decoded again only if a byte has changed."""
+        names = [unit["id"] for unit in self.plan["units"] if self.has(unit["id"])]
+        contents = [(path, read_plain(path)) for path in (self.path / "parts" / f"{name}.parquet" for name in names)]
+        key = [(str(path), hashlib.sha256(content).digest()) for path, content in contents]
+        if self._read is None or self._read[0] != key:
+            tables = [self._part(path, content) for path, content in contents]
+            self._read, self._built = (key, pa.concat_tables(tables) if tables else FINDINGS.empty_table()), None
+        return self._read[1]
 
-    def _part(self, path: Path) -> pa.Table:
+    def _part(self, path: Path, content: bytes) -> pa.Table:
         try:
-            return pq.read_table(path, schema=FINDINGS)
-        except (pa.ArrowInvalid, OSError) as error:
+            with pq.ParquetFile(pa.BufferReader(content)) as file:
+                size = sum(file.metadata.row_group(i).total_byte_size for i in range(file.metadata.num_row_groups))
+                if file.metadata.num_rows > MOST_ROWS or size > MOST_UNPACKED:
+                    raise StoreError(f"{path}: {file.metadata.num_rows} rows of {size} bytes, which no audit writes; take "
+                                     "the folder from its audit again")
+                found = file.read(use_threads=False)    # read_table would import pandas, which takes a third of a second
+            return found if found.schema.equals(FINDINGS) else pa.table([_column(found, f) for f in FINDINGS],
+                                                                        schema=FINDINGS)
+        except (pa.ArrowException, OSError) as error:
             raise StoreError(f"{path}: not a whole part ({str(error)[:120]}); delete it and run the audit again") \
                 from None
 
     def findings(self) -> list[Finding]:
-        rows = self.table().to_pylist()
+        """All rows as records, built once for as long as no part changes."""
+        table = self.table()
+        if self._built is None:
+            self._built = self._records(table)
+        return list(self._built)
+
+    def findings_of(self, unit: str) -> list[Finding]:
+        """The findings of one finished unit."""
+        path = self.path / "parts" / f"{unit}.parquet"
+        return self._records(self._part(path, read_plain(path)))
+
+    def _records(self, table: pa.Table) -> list[Finding]:
+        rows = table.to_pylist()
         for row in rows:
             row["extra"] = dict(row["extra"] or [])
             row["flags"] = row["flags"] or []
@@ -201,8 +242,20 @@ class AuditFolder:
         for name in HASHED:
             top = self.path / name
             paths = sorted(p for p in top.rglob("*") if p.is_file()) if top.is_dir() else [top] if top.exists() else []
-            found |= {p.relative_to(self.path).as_posix(): sha256_of(p) for p in paths if not p.name.startswith(".")}
+            found |= {p.relative_to(self.path).as_posix(): file_digest(p) for p in paths if not p.name.startswith(".")}
         return dict(sorted(found.items()))
+
+    def odd_entries(self) -> list[str]:
+        """What no audit writes: links and devices, and hidden files among those that are hashed."""
+        found = [path for path in self.path.iterdir() if not _plain(path)]
+        for name in HASHED:
+            below = (self.path / name).rglob("*") if (self.path / name).is_dir() else ()
+            found += [path for path in below if not _plain(path) or path.name.startswith(".")]
+        return sorted({path.relative_to(self.path).as_posix() for path in found})
+
+    def unbound(self) -> list[str]:
+        """What lies in the folder, outside the manifest, and is none of Assay's own files."""
+        return sorted(path.name for path in self.path.iterdir() if path.name not in (*HASHED, *BESIDE))
 
     @property
     def manifest(self) -> dict[str, str]:
@@ -225,10 +278,10 @@ class AuditFolder:
     def _json(self, name: str) -> dict[str, Any]:
         path = self.path / name
         try:
-            data = json.loads(path.read_text(encoding="utf-8"))
+            data = strict_json.parse(read_plain(path))
         except FileNotFoundError:
             raise StoreError(f"{path}: no such file; is {self.path} the folder of an audit?") from None
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        except strict_json.StrictJsonError as error:
             raise StoreError(f"{path}: not valid JSON ({error})") from None
         if not isinstance(data, dict):
             raise StoreError(f"{path}: expected a JSON object")
@@ -240,6 +293,18 @@ def witness_key(row: Mapping[str, Any]) -> str:
     level = "-" if row["level"] is None else format(row["level"], ".6g")
     name = f"{row['origin']}|{row['sample']}|{level}"
     return name if row["origin_sample"] == row["sample"] else f"{name}|{row['origin_sample']}"
+
+
+def _column(found: pa.Table, field: pa.Field) -> Any:
+    """The column as findings have it; nulls where the part was written before there was such a column."""
+    if field.name not in found.column_names:
+        return pa.nulls(found.num_rows, field.type)
+    column = found[field.name]
+    return column if column.type.equals(field.type) else column.cast(field.type)
+
+
+def _plain(path: Path) -> bool:
+    return not path.is_symlink() and (path.is_file() or path.is_dir())
 
 
 def _difference(existing: Path, text: bytes) -> str:

@@ -13,8 +13,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from assay.file_digests import file_digest
 from assay.records import FORMAT_VERSION, digest_of, to_json
-from assay.store import StoreError, sha256_of, write_aside
+from assay.store import StoreError, write_aside
 
 
 class Workbook:
@@ -59,7 +60,7 @@ class Workbook:
     def hashes(self) -> dict[str, str]:
         """Relative path → sha256 of the header and every part now on disk."""
         files = [self.path / "header.json", *sorted((self.path / "parts").glob("*.json"))]
-        return {f.relative_to(self.path).as_posix(): sha256_of(f) for f in files if f.exists()}
+        return {f.relative_to(self.path).as_posix(): file_digest(f) for f in files if f.exists()}
 
     def seal(self) -> str:
         """Write the manifest of header and parts; returns its digest."""

@@ -136,6 +136,14 @@ def test_random_draws_and_gradients_by_their_names():
     fires_as_it_must(found)
 
 
+def test_square_alone_is_a_search_by_queries():
+    """An adversary who only asks: no gradient is used or missed, and what is found is true."""
+    few, _ = run(Counting(Access.SCORE), {"kind": "square", "draws": 3, "climb": "margin"})
+    many, flags = run(Counting(Access.SCORE), {"kind": "square", "draws": 200, "climb": "margin"})
+    assert many.backward == 0 and not any(ids(flags)) and bool((~(many.value > 0) | near()).all())
+    assert bool((many.value >= few.value).all()) and bool((many.value > few.value).any())
+
+
 @pytest.mark.parametrize("kind", ["gradiant", ""])
 def test_an_unknown_search_is_named(kind):
     with pytest.raises(InputError, match=f"check 'c': unknown search '{kind}'; known: bounded, choices, exhaustive"):

@@ -175,7 +175,7 @@ def test_files_settings_and_versions_enter_the_digest_and_the_name_does_not():
 
 
 def test_the_record_shows_what_its_digest_was_made_of(monkeypatch):
-    from assay.systems.digest import root_digest
+    from assay.file_digests import root_digest
 
     monkeypatch.setitem(
         sys.modules, "assay.systems.onnx", types.SimpleNamespace(load=lambda rest, weights, options: adapted())

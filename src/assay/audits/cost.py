@@ -100,13 +100,17 @@ def _physical(check: Check, spec: dict[str, Any], rungs: int) -> Cost:
 
 _BY_METHOD: dict[str, Callable[[Check, dict[str, Any], int], Cost]] = {
     "boundary": lambda check, spec, rungs: (150 + 30 * check.controls * (rungs + 1), 60 + 40 * check.controls * (rungs - 1)),
+    "certificate": lambda check, spec, rungs: (int(spec.get("draws", 30 * int(spec.get("halvings", 20)))), 0),
+    "clever": lambda check, spec, rungs: (1, 3 * int(spec.get("batches", 50)) * int(spec.get("draws", 64))),
     "fooling": lambda check, spec, rungs: (1, 0),      # the rest is for all samples together: `shared_evaluations`
     "local-gain": lambda check, spec, rungs: (2 * check.controls + 1, 2 * int(spec.get("iterations", 15)) + 2),
     "manitest": lambda check, spec, rungs: (2 * _members(check.perturbation) + STEPS * check.controls, 0),
+    "operator-norm": lambda check, spec, rungs: (200, 0),
     "over-the-air": _over_the_air,
     "patch": _patch,
     "physical": _physical,
     "preflight": lambda check, spec, rungs: PREFLIGHT if check.metric == "error-rate" else (3, 1),
+    "rare-event": lambda check, spec, rungs: (rungs * 6 * int(spec.get("particles", 500)) * int(spec.get("moves", 3)), 0),
     "sampling": lambda check, spec, rungs: (rungs * (1 + check.controls) + 1, 0),
     "smallest-change": _smallest_change,
     "universal": _universal,

@@ -9,7 +9,9 @@ from typing import Any
 from assay.audits.session import Session
 from assay.checks.asked_once import FITTED, asked_positions
 from assay.checks.catalogue import METHODS
+from assay.checks.certificate import unprovable
 from assay.checks.check import PER_CLASS, Check, class_rows
+from assay.checks.operator_norm import not_linear
 from assay.checks.searching import ONE_BY_ONE
 from assay.metrics import protocol as metrics
 from assay.operators.fourier import MaskedFourier
@@ -77,6 +79,11 @@ def not_applicable(check: Check, system: Any, session: Session) -> str:
     """Why the check cannot be asked of the system, or ""."""
     if check.method not in METHODS:
         return f"unknown method {check.method!r}"
+    said = next(item for item in session.profile["checks"] if item["id"] == check.id)
+    if said.get("relative_to") == "noise":          # nobody made sizes of the multiples
+        return "its sizes are multiples of the noise level, and the noise of these data is not known"
+    if check.criterion.get("kind") == "worse-than-established" and "established" not in session.roles.values():
+        return "it asks whether the system does worse than an established method, and there is none; say --established NAME"
     if system.access < Access[check.needs]:
         return f"needs {check.needs.lower()}s, and the system gives {Access(system.access).name.lower()}s only"
     if check.method == "sampling":
@@ -97,6 +104,11 @@ def not_applicable(check: Check, system: Any, session: Session) -> str:
         return f"none of the first {LOOKED_AT} records has a place where it may be changed"
     if check.method in PER_CLASS and not session.data.record.classes:
         return "it asks about classes, and the data have none"
+    if check.method == "certificate" and (reason := unprovable(check, system, session.data.fetch((0,)))):
+        return reason
+    if check.method == "operator-norm" and (reason := not_linear(
+            system.bind(session.data.operator) if isinstance(system, SystemFamily) else system, session.data.fetch((0,)))):
+        return reason
     if check.method == "transfer" and len(session.data.ids) < 2:
         return "one sample only: there is no other image to transfer to"
     if check.method in FITTED and len(session.data.ids) < 2:

@@ -11,8 +11,10 @@ from assay.arrays import InputError
 from assay.audits import classification, codes, reconstruction, sound, table, text, verification
 from assay.audits.recipe import Recipe, loaded
 from assay.audits.session import Session
+from assay.audits.vocabulary import validate_words
 from assay.datasets.bundled import SETS
 from assay.datasets.formats_wav import holds_sounds
+from assay.datasets.groups import groups_of
 from assay.datasets.measured import Dataset
 from assay.perturbations.registry import OF_FIELDS
 from assay.profiles import load as profiles
@@ -25,11 +27,12 @@ TABLES = (".csv", ".tsv")        # data that are texts, or rows where their fiel
 
 
 def session_from(recipe: Mapping[str, Any] | Recipe, *, systems: Mapping[str, catalogue.Loaded] | None = None,
-                 data: Dataset | None = None) -> Session:
+                 data: Dataset | None = None, profile: Mapping[str, Any] | None = None) -> Session:
     """The session of a recipe: systems loaded, data ready, settings chosen on samples that are not audited.
 
     `systems` (by the names the recipe uses) and `data` are objects in memory that stand in for words; a session with
-    any of them has no recipe, so no other process can build it again.
+    any of them has no recipe, so no other process can build it again. `profile` is one that an audit stored, in place of
+    the one that the recipe names, which may have changed since.
     """
     words = recipe if isinstance(recipe, Recipe) else Recipe(**recipe)
     made = dict(systems or {})
@@ -44,10 +47,14 @@ def session_from(recipe: Mapping[str, Any] | Recipe, *, systems: Mapping[str, ca
         if choice:
             choices[name] = choice
     said = replace(words, established=tuple(words.established) or ("none",))     # no name at all would mean the usual ones
-    profile = profiles.load(words.profile, task=words.task, budget=words.budget, truth=audited.record.truth)
+    asked = profile or profiles.at_noise(profiles.load(
+        words.profile, task=words.task, budget=words.budget, truth=audited.record.truth), audited.record.noise)
+    validate_words(asked)
     return Session(name=" and ".join(words.systems), systems=present, data=audited, seed=words.seed, shard=task.SHARD,
-                   keep=task.KEEP, choices=choices, recipe=None if made or data is not None else said.data_dict(),
-                   profile=_with_fields(profile, audited.record.options.get("fields")))
+                   keep=task.KEEP, choices=choices,
+                   groups=groups_of(words.groups, words.data, audited.ids) if words.groups else {},
+                   recipe=None if made or data is not None else said.data_dict(),
+                   profile=_with_fields(dict(asked), audited.record.options.get("fields")))
 
 
 def _with_fields(profile: dict[str, Any], fields: Any) -> dict[str, Any]:

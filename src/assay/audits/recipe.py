@@ -19,7 +19,8 @@ class Recipe:
     `data` is "bundled:NAME" or a path; `task` what the systems do ("" where system or data say so themselves); `weights`
     maps a system to its file. `labels`, `classes`, `value_range` and `fit` (labelled images that established classifiers are
     fitted to, with the names of its arrays) belong to classification, `fields` (the file that declares what may change in a
-    row) to tables; `mask` ("lines" or "variable-density") to `noise`, and `kspace` to `axes`, to reconstruction.
+    row) to tables; `mask` ("lines" or "variable-density") to `noise`, and `kspace` to `axes`, to reconstruction. `groups` (a
+    file, an array or a column) says which group each sample is of.
     """
 
     systems: Sequence[str]
@@ -33,6 +34,7 @@ class Recipe:
     fit_key: str | None = None
     fit_labels: str | None = None
     fields: str = ""
+    groups: str = ""
     kspace: bool = False
     key: str | None = None
     axes: str | None = None
@@ -53,7 +55,7 @@ class Recipe:
     def data_dict(self) -> dict[str, Any]:
         values = dict(vars(self))
         values["systems"], values["established"] = list(self.systems), list(self.established)
-        values["fit"], values["fields"] = str(self.fit), str(self.fields)
+        values |= {name: str(values[name]) for name in ("fit", "fields", "groups")}
         values["value_range"] = None if self.value_range is None else list(self.value_range)
         return values
 

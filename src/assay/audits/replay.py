@@ -5,54 +5,76 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Mapping
-from typing import Any
+from dataclasses import replace
+from typing import Any, cast
 
 import numpy as np
 import torch
 from safetensors.torch import load
 from torch import Tensor
 
-from assay.audits.plan import sample_positions
+from assay.audits.plan import make_plan, sample_positions
 from assay.audits.prepare import session_from
-from assay.audits.recipe import as_chosen
+from assay.audits.recipe import Recipe, as_chosen
 from assay.audits.session import Session
-from assay.checks import fooling, manitest, over_the_air, patch, physical
+from assay.checks import certificate, fooling, manitest, operator_norm, over_the_air, patch, physical
 from assay.checks.asked_once import FITTED
 from assay.checks.check import PER_CLASS, Bench, Check
 from assay.checks.smallest_change import by_chance
 from assay.checks.universal import laid_on
 from assay.checks.worst_case import Rung, draw_controls, each_draw
+from assay.file_digests import file_digest, root_digest
 from assay.metrics import protocol as metrics
 from assay.metrics.protocol import Response
 from assay.metrics.stability import GAIN, input_unit
 from assay.numerics.norms import norm
 from assay.perturbations import registry
 from assay.perturbations.protocol import ChoiceSet, Examples
+from assay.profiles.errors import ProfileError
+from assay.profiles.load import load as load_profile
 from assay.records import Finding, digest_of
 from assay.searches.power_iteration import linearised
 from assay.store import AuditFolder, StoreError, witness_key
+from assay.systems import catalogue
 from assay.systems.catalogue import Loaded
-from assay.systems.digest import file_digest, root_digest
 from assay.verdicts import harm
 from assay.verification import Say
 
 TOLERANCE = 2e-3            # declared: float32, other thread counts and other processors move the last digits
-OF_THEIR_OWN = {"fooling": fooling.replayed, "manitest": manitest.replayed, "over-the-air": over_the_air.replayed,
-                "patch": patch.replayed, "physical": physical.replayed}              # what is not one change of one input
+OF_THEIR_OWN = {"certificate": certificate.replayed, "fooling": fooling.replayed, "manitest": manitest.replayed,
+                "operator-norm": operator_norm.replayed, "over-the-air": over_the_air.replayed, "patch": patch.replayed,
+                "physical": physical.replayed}               # what is not one change of one input
 PER_HEADLINE = 4            # rows replayed of the headline check, for each system; of the others one
 
 
-def replay_all(folder: AuditFolder, everything: bool, say: Say) -> None:
+def replay_all(folder: AuditFolder, everything: bool, say: Say, *, trust_code: bool = False) -> None:
     """Build the session again, check the digests of systems and data, and compare every replayed number.
+
+    A folder may come from anyone, so code that it names is run with `trust_code` alone.
 
     Regularisation and fitted weights are those that were chosen and kept, which the systems' digests cover; `everything`
     chooses and fits anew, and thereby checks the choice.
     """
     header = folder.header
+    if header.get("redaction"):
+        say("the stored cases can be replayed", False,
+            "this is a redacted copy: only the owner of the audit can; --no-replay checks everything else")
+        return
     if not header.get("recipe"):
         say("the system can be built again", False, "it was audited from memory, so only files and label were checked")
         return
-    session = session_from(header["recipe"] if everything else as_chosen(header, folder))
+    try:
+        words = Recipe(**(header["recipe"] if everything else as_chosen(header, folder)))
+        named = [spec for spec in (*words.systems, *words.established) if catalogue.runs_code(spec)]
+    except (AttributeError, LookupError, TypeError) as error:
+        say("the recipe is whole", False, f"{type(error).__name__}: {error}")
+        return
+    if named and not trust_code:
+        say("the systems can be built without running code that the folder names", False,
+            f"{', '.join(named)}: look at that code, then ask again with --trust-code")
+        return
+    stored = cast(Mapping[str, Any], header["profile"]) if _named_profile(header) != "the same" else None
+    session = session_from(replace(words, groups=""), profile=stored)       # no number that is replayed knows of groups
     digests = {r["name"]: r["digest"] for r in header["systems"]}
     for loaded in session.systems:
         name = loaded.record.name
@@ -61,13 +83,15 @@ def replay_all(folder: AuditFolder, everything: bool, say: Say) -> None:
     if not say("the data are those that were audited", session.data.record.digest == header["data"]["digest"],
                f"sha256 {session.data.record.digest[:16]}…"):
         return
-    tables = header.get("tables", {})
-    if tables and not say("the tables of phrases, codes and fields are those that were used", session.tables() == tables,
-                          ", ".join(f"{name}: sha256 {digest[:16]}…" for name, digest in tables.items())):
+    if not _as_asked(session, folder, say):
         return
     start, count, wrong = time.perf_counter(), 0, []
-    with session.threading():
-        replayed = list(replays(folder, session, everything=everything))
+    try:
+        with session.threading():
+            replayed = list(replays(folder, session, everything=everything))
+    except (LookupError, RuntimeError, TypeError) as error:     # of a shape or a name that the search never wrote
+        say("replayed witnesses give the recorded numbers", False, f"{type(error).__name__}: {str(error)[:200]}")
+        return
     for finding, numbers in replayed:
         count += 1
         wrong += [f"{finding.check}, {finding.system}, {finding.sample}: {line}" for line in differing(finding, numbers)]
@@ -76,6 +100,43 @@ def replay_all(folder: AuditFolder, everything: bool, say: Say) -> None:
                          f"at level {finding.level:g}")
     say("replayed witnesses give the recorded numbers", not wrong,
         "; ".join(wrong[:3]) or f"{count} numbers in {time.perf_counter() - start:.1f} s")
+
+
+def _named_profile(header: Mapping[str, Any]) -> str:
+    """What became of the profile that the recipe names: "the same", "edited", another version, or that it is not here.
+
+    A stored audit needs no profile that may have changed since: what is stored is replayed. But one of the same name and
+    version with other content was edited, here or in the folder.
+    """
+    recipe, stored = header["recipe"], header["profile"]
+    try:
+        named = load_profile(recipe["profile"], task=stored.get("task", "reconstruction"), budget=recipe["budget"],
+                             truth=bool(header["data"].get("truth", True)))
+    except ProfileError:
+        return "it is not here, so the stored one is used"
+    if named["digest"] == stored["digest"]:
+        return "the same"
+    if (named["id"], named["version"]) == (stored["id"], stored["version"]):
+        return "edited"
+    return f"{recipe['profile']} is now {named['id']} {named['version']}, so the stored one is used"
+
+
+def _as_asked(session: Session, folder: AuditFolder, say: Say) -> bool:
+    """Whether profile, plan and tables of the session that was built again are those of the audit."""
+    header = folder.header
+    asked, found = header["profile"], _named_profile(header)
+    name = f"{asked['id']} {asked['version']}"
+    told = {"the same": name, "edited": f"{name} by Assay {header['provenance']['tool_version']}; the one here has that "
+            "version and other content: verify with that version of Assay, or with the profile's file as it was"}
+    if not say("the profile is the one that was asked", found != "edited", told.get(found, f"{name}; {found}")):
+        return False
+    tables = header.get("tables", {})
+    if tables and not say("the tables of phrases, codes and fields are those that were used", session.tables() == tables,
+                          ", ".join(f"{name}: sha256 {digest[:16]}…" for name, digest in tables.items())):
+        return False
+    planned = make_plan(session).data(session.data.ids)
+    return say("the plan is what the profile asks of these systems and data", planned == folder.plan,
+               f"{len(planned['units'])} units")
 
 
 def differing(row: Finding, numbers: Mapping[str, float]) -> list[str]:

@@ -42,6 +42,7 @@ class Session:
     recipe: Mapping[str, Any] | None = None
     shard: int = 4              # samples per unit of work: part of the plan, so results do not depend on workers
     keep: int = 4               # witnesses kept per unit and level
+    groups: Mapping[str, str] = field(default_factory=dict)     # sample → group; told apart in the report, never searched
     choices: Mapping[str, Any] = field(default_factory=dict)    # settings chosen on samples that are not audited
 
     def __post_init__(self) -> None:
@@ -108,6 +109,7 @@ class Session:
         return {"name": self.name, "profile": dict(self.profile), "seed": self.seed, "shard": self.shard,
                 "systems": [to_data(loaded.record) for loaded in self.systems], "data": to_data(self.data.record),
                 "recipe": to_data(self.recipe) if self.recipe else None, "choices": to_data(self.choices),
+                **({"groups": dict(self.groups)} if self.groups else {}),
                 **({"tables": tables} if (tables := self.tables()) else {}),
                 "provenance": to_data(provenance(self.seed, self.threads))}
 

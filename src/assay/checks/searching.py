@@ -120,6 +120,7 @@ SEARCHES: dict[str, Run] = {
     "exhaustive": _exhaustive,
     "penalised": lambda objective, within, spec, common, warm: penalised_search(objective, within, **common, **spec),
     "places": _places,
+    "square": lambda objective, within, spec, common, warm: square(objective, within, starts=warm, **common, **spec),
     "random": lambda objective, within, spec, common, warm: random_search(objective, within, **common, **spec),
 }
 

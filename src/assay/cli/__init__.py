@@ -6,7 +6,17 @@ import sys
 
 import click
 
-from assay.cli import auditing, experimenting, explaining, studying, telling  # noqa: F401 - each module adds its commands to the group
+from assay.cli import (  # noqa: F401 - each module adds its commands to the group
+    auditing,
+    comparing,
+    experimenting,
+    explaining,
+    exporting,
+    redacting,
+    signing,
+    studying,
+    telling,
+)
 from assay.cli.exits import EXIT, Exit
 from assay.cli.group import cli
 

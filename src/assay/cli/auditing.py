@@ -23,7 +23,12 @@ FORMATS = click.Choice(["text", "json", "junit", "sarif"])
 @click.option("--processes", type=int, default=1, show_default=True, help="Local worker processes.")
 @click.option("--batch", type=int, help="Samples computed at once (default: a whole unit of work); changes memory alone.")
 @click.option("--format", "form", type=FORMATS, default="text", show_default=True)
-def audit(out: Path | None, processes: int, batch: int | None, form: str, **values: Any) -> int:
+@click.option("--fail-on", multiple=True, metavar="RULE",
+              help="What ends with code 1: WARNING, CAUTION (the default) or NOTICE, each with every stronger signal; "
+                   "never; unstable, inconclusive, unstable:CHECK, inconclusive:CHECK. May be given several times.")
+@click.option("--redact", is_flag=True, help="Also write a copy to hand over, without inputs and names: see assay redact.")
+def audit(out: Path | None, processes: int, batch: int | None, form: str, fail_on: tuple[str, ...], redact: bool,
+          **values: Any) -> int:
     """Audit SYSTEM on DATA: plan, run (or resume), judge, write report and warning label.
 
     SYSTEM is a built-in name (deep-cascade, unet, total-variation, …; lenet, hog-svm, …) or your own module:factory.
@@ -31,7 +36,7 @@ def audit(out: Path | None, processes: int, batch: int | None, form: str, **valu
     k-space, labelled images (a .npz, or a folder with one sub-folder for each class), texts with their classes (.csv, .tsv),
     rows with their classes (the same, with --fields), or sounds (a folder with one sub-folder of .wav files for each class).
     """
-    return _run(recipe_of(values), out, form, processes, batch)
+    return _run(recipe_of(values), out, form, processes, batch, fail_on, redact)
 
 
 DEMOS = {"reconstruction": ("deep-cascade", Path("runs/demo")), "classifier": ("lenet", Path("runs/demo-classifier")),
@@ -78,15 +83,18 @@ def _session(recipe: Any) -> Any:
     return session_from(recipe)
 
 
-def _run(recipe: Any, out: Path | None, form: str, processes: int = 1, batch: int | None = None) -> int:
+def _run(recipe: Any, out: Path | None, form: str, processes: int = 1, batch: int | None = None,
+         fail_on: tuple[str, ...] = (), redact: bool = False) -> int:
     from assay.api import Audit, default_folder
     from assay.audits.cost import forecast
     from assay.audits.executors import executor
     from assay.audits.plan import make_plan
     from assay.audits.run import run_audit
-    from assay.reports import progress
+    from assay.reports import gate, progress
 
+    gate.rules_of(fail_on)
     session = _session(recipe)
+    rules = gate.rules_of(fail_on, session.profile)
     plan, folder = make_plan(session), out or default_folder(session)
     if not plan.units:
         raise Exit("untested", "Nothing was tested: no check of this profile applies to this system and data.")
@@ -97,7 +105,31 @@ def _run(recipe: Any, out: Path | None, form: str, processes: int = 1, batch: in
     finished = Audit(folder)
     label = finished.write()
     _print(finished, form)
-    return EXIT["findings"] if label["headline"]["signal"] in ("WARNING", "CAUTION") else EXIT["nothing"]
+    if redact:
+        _redacted(folder)
+    return _gated(rules, label["headline"]["signal"], finished.verdicts, told=bool(fail_on))
+
+
+def _redacted(folder: Path) -> None:
+    """A fresh copy beside the audit; an older one there, of the same command, gives way."""
+    from assay.cli.redacting import key_of, written
+    from assay.store import AuditFolder
+
+    target = folder.with_name(f"{folder.resolve().name}-redacted")
+    if (target / "audit.json").exists() and AuditFolder(target).header.get("redaction"):
+        shutil.rmtree(target)
+    written(folder, target, key_of(folder))
+
+
+def _gated(rules: Any, signal: str, verdicts: Any, *, told: bool) -> int:
+    """The exit code; where rules were given, what fired them and what could not."""
+    from assay.reports import gate
+
+    reasons = gate.fired(rules, signal, verdicts)
+    if told:
+        for line in [*reasons, *gate.not_judged(rules, verdicts)]:
+            click.echo(f"--fail-on: {line}", err=True)
+    return EXIT["findings"] if reasons else EXIT["nothing"]
 
 
 def _print(finished: Any, form: str) -> None:
@@ -111,7 +143,7 @@ def _print(finished: Any, form: str) -> None:
     elif form == "junit":
         click.echo(exports.junit(finished.verdicts))
     elif form == "sarif":
-        click.echo(json.dumps(exports.sarif(finished.verdicts), indent=1, ensure_ascii=False))
+        click.echo(json.dumps(exports.sarif(finished.verdicts, finished.folder), indent=1, ensure_ascii=False))
 
 
 @cli.command("plan")

@@ -26,6 +26,9 @@ def recipe_options(command: Callable[..., Any]) -> Callable[..., Any]:
                      help="Name of the array of labels in a .npz file; of a table, the column of the classes."),
         click.option("--fields", default="",
                      help="TOML file that declares the columns of a table of rows: kinds, ranges, what may change."),
+        click.option("--groups", default="",
+                     help="Which group each sample is of: a .csv with the columns sample and group, or the name of an array "
+                          "of the .npz or a column of the table. Each group's rate is told, and the worst one named."),
         click.option("--classes", help="Classification: text file with the names of the classes, one a line."),
         click.option("--fit", default="",
                      help="Classification: labelled images to fit hog-svm or multinomial to, none of them audited; of the "

@@ -15,14 +15,19 @@ from assay.cli.group import cli
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--everything", is_flag=True, help="Replay every stored witness, not only the most harmful.")
 @click.option("--no-replay", is_flag=True, help="Check hashes, label and expiry only; needs no torch.")
-def verify(path: Path, everything: bool, no_replay: bool) -> int:
-    """Check an audit folder or its warning_label.json: hashes, expiry, model, then replay the witnesses."""
+@click.option("--public-key", type=click.Path(path_type=Path),
+              help="Demand a signature by this key (PEM); without it a signature is told, not checked.")
+@click.option("--trust-code", is_flag=True,
+              help="Run code that the folder names (systems given as module:factory); look at that code before.")
+def verify(path: Path, everything: bool, no_replay: bool, public_key: Path | None, trust_code: bool) -> int:
+    """Check an audit folder or its warning_label.json: hashes, expiry, signature, model, then replay the witnesses."""
     from assay.api import verify as check
 
     def show(claim: Any) -> None:
         click.echo(f"{'holds ' if claim.holds else 'FAILS '} {claim.claim}: {claim.detail}", err=True)
 
-    claims = check(path, replay=not no_replay, everything=everything, watch=show)
+    claims = check(path, replay=not no_replay, everything=everything, public_key=public_key,
+                   trust_code=trust_code, watch=show)
     failed = [c for c in claims if not c.holds]
     click.echo("Every claim that was checked holds." if not failed else
                f"{len(failed)} of {len(claims)} claims fail: {failed[0].claim}.", err=True)
@@ -41,7 +46,9 @@ def judge(folder: Path, profile: str | None, budget: str) -> int:
     stored = Audit(folder)
     task = stored.header["profile"].get("task", "reconstruction")
     truth = bool(stored.header["data"].get("truth", True))
-    chosen = profiles.load(profile, task=task, budget=budget, truth=truth) if profile else stored.header["profile"]
+    noise = stored.header["data"].get("noise")
+    chosen = profiles.at_noise(profiles.load(profile, task=task, budget=budget, truth=truth), noise) if profile else \
+        stored.header["profile"]
     for verdict in stored.judged(chosen):
         click.echo(f"{verdict.check}\t{verdict.system}\t{verdict.outcome}\t{verdict.reason}")
     return 0

@@ -147,6 +147,9 @@ CONFIDENCE = register(Metric(
 POSITIVE_SCORE = register(Metric(
     id="score", name="Score of class 1", unit="log odds", better="higher", least=-math.inf, greatest=math.inf,
     keeps_draws=True, compute=lambda r: positive_score(r.output)))
+MARGIN = register(Metric(
+    id="margin", name="Lead of the best wrong class", unit="scores", better="lower", least=-math.inf, greatest=math.inf,
+    keeps_draws=True, needs_truth=True, compute=lambda r: losses.margin(*scored(r))))
 DECISION = register(Metric(
     id="decision", name="Number of the class decided for", unit="", better="lower", least=0.0, greatest=math.inf,
     compute=lambda r: decision(r.output).double()))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from assay.numerics.student import quantile
+
 Z95 = 1.959963984540054
 
 
@@ -51,6 +53,23 @@ def upper_bound_at_zero(n: int, *, level: float = 0.95) -> float:
     return float(1 - (1 - level) ** (1 / n))
 
 
+def samples_needed(rate: float, *, level: float = 0.95) -> int:
+    """How many samples without a single failure show that the rate is at most `rate`.
+
+    The least n with 1 − (1 − level)^(1/n) ≤ rate. Raises `ValueError` for a rate outside (0, 1): no number of samples shows
+    that nothing can fail.
+
+    >>> samples_needed(0.05), samples_needed(0.001)
+    (59, 2995)
+    """
+    if not 0 < rate < 1:
+        raise ValueError(f"rate={rate}: give a share above 0 and below 1; no number of samples shows a rate of 0")
+    n = max(1, math.ceil(math.log1p(-level) / math.log1p(-rate)))
+    while upper_bound_at_zero(n, level=level) > rate:       # the quotient may be rounded down at a whole number
+        n += 1
+    return n
+
+
 def mean_interval(values: Sequence[float]) -> tuple[float, float]:
     """Student's interval (95 %) of the mean, x̄ ± t₀.₉₇₅(n − 1) s/√n. One value gives itself twice.
 
@@ -71,8 +90,6 @@ def mean_interval(values: Sequence[float]) -> tuple[float, float]:
         return mean, mean
     if set(values) <= {0.0, 1.0}:
         return wilson(round(math.fsum(values)), n)
-    from scipy.special import stdtrit
-
     spread = math.sqrt(math.fsum((v - mean) ** 2 for v in values) / (n - 1) / n)
-    half = float(stdtrit(n - 1, 0.975)) * spread
+    half = quantile(0.975, n - 1) * spread
     return (max(0.0, mean - half) if min(values) >= 0 else mean - half), mean + half

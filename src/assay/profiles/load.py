@@ -1,4 +1,4 @@
-"""Reading a profile: TOML to checks as data, with a budget applied. No torch: `plan` and `judge` need no system."""
+"""Reading a profile: TOML to checks as data, parents and budget applied. No torch: `plan` and `judge` need no system."""
 
 from __future__ import annotations
 
@@ -8,17 +8,14 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from assay.profiles.clauses import clauses_for
+from assay.profiles.errors import ProfileError, instead
+from assay.profiles.inherit import resolved
+from assay.profiles.keys import REQUIRED, WORDS, validate_check
+from assay.profiles.thresholds import default_of, restated
 from assay.records import digest_of
 
-REQUIRED = ("id", "title", "community", "version", "rate", "headline", "checks", "not_tested", "actions")
-CHECK_REQUIRED = ("id", "title", "question", "method", "metric", "criterion", "sources")
-WORDS = ("metric_name", "metric_unit", "verb", "consequence", "space", "range", "noun")      # read by reports alone
-CHECK_KNOWN = {*CHECK_REQUIRED, "unit", "plain", "perturbation", "search", "levels", "extra_metrics", "controls",
-               "samples", "needs", *WORDS}
-
-
-class ProfileError(ValueError):
-    """A profile that cannot be used: the message names the file and the key."""
+__all__ = ["WORDS", "ProfileError", "at_noise", "digest_holds", "load", "names", "task_of"]
 
 
 def names() -> dict[str, tuple[str, ...]]:
@@ -29,79 +26,174 @@ def names() -> dict[str, tuple[str, ...]]:
 
 
 def task_of(path: str) -> str:
-    """The task a user's own profile asks about."""
-    return str(_parsed(path, _text(path, "")).get("task", "reconstruction"))
+    """The task a user's own profile asks about: what it says, else what its parent does."""
+    return str(_resolved(path, "").get("task", "reconstruction"))
 
 
 def load(name: str, *, task: str = "reconstruction", budget: str = "standard", truth: bool = True) -> dict[str, Any]:
     """The profile (a built-in name, or a path to a TOML file) for a task, with the named budget's numbers filled in.
 
-    A budget is a table `[budgets.NAME.CHECK]` whose keys replace those of the check; keys of `search` are merged. The
-    digest covers the profile after the budget, so a smaller budget is another profile. Data whose true images are not
-    known (`truth` false) are judged by what the table `[without_truth]` says instead: keys of checks under
-    `[without_truth.checks.CHECK]`, and lines for `not_tested`.
+    What it takes from a parent is filled in too (`extends`, see `assay.profiles.inherit`). A budget is a table
+    `[budgets.NAME.CHECK]` whose keys replace those of the check; keys of `search` are merged. The digest covers the
+    profile after all of that, so a smaller budget is another profile. Data whose true images are not known (`truth` false)
+    are judged by what the table `[without_truth]` says instead: keys of checks under `[without_truth.checks.CHECK]`, and
+    lines for `not_tested`. Raises `ProfileError`, and nothing else, for a file that cannot be used.
     """
-    data = _read(name, task)
+    where, data = f"profile {name}", _resolved(name, task)
     meant = data.setdefault("task", "reconstruction")
     if meant != task:
-        raise ProfileError(f"profile {name}: it asks about {meant}, and system and data are about {task}")
+        raise ProfileError(f"{where}: it asks about {meant}, and system and data are about {task}")
     for key in REQUIRED:
-        if key not in data:
-            raise ProfileError(f"profile {name}: key {key!r} is missing")
-    budgets = data.pop("budgets", {})
+        if not data.get(key):
+            raise ProfileError(f"{where}: key {key!r} is missing" if key not in data or key != "checks"
+                               else f"{where}: it has no checks")
+    budgets, blind = data.pop("budgets", {}), data.pop("without_truth", None)
     if budget not in budgets and budget != "standard":
-        raise ProfileError(f"profile {name}: unknown budget {budget!r}; known: {', '.join(['standard', *budgets])}")
-    blind = data.pop("without_truth", None)
+        raise ProfileError(f"{where}: unknown budget {budget!r}; known: {', '.join(['standard', *budgets])}")
+    known = [check["id"] for check in data["checks"]]
+    for place, checks in (*((f"budget {b!r}", budgets[b]) for b in budgets),
+                          ("without_truth", (blind or {}).get("checks", {}))):
+        if unknown := sorted(set(checks) - set(known)):
+            raise ProfileError(f"{where}: {place} names unknown check {unknown[0]!r}; {instead(unknown[0], known)}")
     if not truth:
         if blind is None:
-            raise ProfileError(f"profile {name}: the true images of these data are not known, and the profile has no table "
+            raise ProfileError(f"{where}: the true images of these data are not known, and the profile has no table "
                                "[without_truth] that says how to judge then")
         data["not_tested"] = [*data["not_tested"], *blind.get("not_tested", [])]
-        data["checks"] = [{**check, **blind.get("checks", {}).get(check.get("id", ""), {})} for check in data["checks"]]
+        data["checks"] = [_replaced(check, blind.get("checks", {}).get(check["id"], {}), data["id"], where)
+                          for check in data["checks"]]
     changes = budgets.get(budget, {})
-    data["checks"] = [_with_budget(check, changes.get(check.get("id", ""), {}), name) for check in data["checks"]]
-    known = {check["id"] for check in data["checks"]}
-    if unknown := sorted(set(changes) - known):
-        raise ProfileError(f"profile {name}: budget {budget!r} names unknown check {unknown[0]!r}")
-    if data["headline"] not in known:
-        raise ProfileError(f"profile {name}: headline {data['headline']!r} is not one of its checks")
+    data["checks"] = [_replaced(check, changes.get(check["id"], {}), data["id"], where) for check in data["checks"]]
+    for check in data["checks"]:
+        validate_check(check, where)
+    _references(data, known, where)
     data["budget"] = budget
     data["digest"] = digest_of(data)
     return data
 
 
-def _read(name: str, task: str) -> dict[str, Any]:
-    return _parsed(name, _text(name, task))
+def at_noise(profile: Mapping[str, Any], noise: float | None) -> dict[str, Any]:
+    """The profile with sizes that are multiples of the noise level (`relative_to = "noise"`) made sizes for these data.
+
+    `noise` is ‖noise‖/‖y‖ of the data. Where it is not known, or is 0, the checks stay as they are: a plan leaves them out
+    with that reason. The digest stays that of the profile itself.
+    """
+    return {**profile, "checks": [_scaled(check, noise) if noise and check.get("relative_to") == "noise" else check
+                                  for check in profile["checks"]]}
 
 
-def _text(name: str, task: str) -> str:
+def _scaled(check: Mapping[str, Any], noise: float) -> dict[str, Any]:
+    criterion = check["criterion"]
+    at = {"level": criterion["level"] * noise} if "level" in criterion else {}
+    said = {"levels": check.get("levels", []), **({"level": criterion["level"]} if at else {})}
+    return {**{key: value for key, value in check.items() if key != "relative_to"}, "noise": noise, "multiples": said,
+            "levels": [level * noise for level in check.get("levels", ())], "criterion": {**criterion, **at}}
+
+
+def digest_holds(profile: Mapping[str, Any], *, fields: Any = None, noise: float | None = None) -> bool:
+    """Whether a stored profile has the digest it names, apart from what an audit filled in for its data.
+
+    That is the sizes of multiples of the noise level, whose multiples are stored beside them, and the declaration of a
+    table's fields, which the audit binds by itself. `fields` and `noise` are the data's: nothing else may be filled in.
+    """
+    asked = [_unscaled(check) for check in profile["checks"]]
+    if at_noise({"checks": asked}, noise)["checks"] != list(profile["checks"]):
+        return False
+    bare = {**profile, "checks": [_without_fields(check, fields) for check in profile["checks"]]}
+    return profile["digest"] in (digest_of_asked(profile), digest_of_asked(bare))
+
+
+def digest_of_asked(profile: Mapping[str, Any]) -> str:
+    """The digest of what a stored profile asks, with multiples of the noise level as they were written."""
+    asked = {key: value for key, value in profile.items() if key != "digest"}
+    return digest_of({**asked, "checks": [_unscaled(check) for check in profile["checks"]]})
+
+
+def _unscaled(check: Mapping[str, Any]) -> dict[str, Any]:
+    if "multiples" not in check:
+        return dict(check)
+    said = check["multiples"]
+    level = {"level": said["level"]} if "level" in said else {}
+    return {**{key: value for key, value in check.items() if key not in ("noise", "multiples")}, "relative_to": "noise",
+            "levels": said["levels"], "criterion": {**check["criterion"], **level}}
+
+
+def _without_fields(check: Mapping[str, Any], fields: Any) -> dict[str, Any]:
+    if fields is None or check.get("perturbation", {}).get("fields") != fields:
+        return dict(check)
+    return {**check, "perturbation": {key: value for key, value in check["perturbation"].items() if key != "fields"}}
+
+
+def _references(data: Mapping[str, Any], known: list[str], where: str) -> None:
+    """What names a check of the profile names one that it has."""
+    if data["headline"] not in known:
+        raise ProfileError(f"{where}: headline {data['headline']!r} is not one of its checks; "
+                           f"{instead(data['headline'], known)}")
+    for line in data.get("refusal", ()):
+        if line["check"] not in known:
+            raise ProfileError(f"{where}: refusal {line['id']!r} names unknown check {line['check']!r}; "
+                               f"{instead(line['check'], known)}")
+
+
+def _replaced(check: Mapping[str, Any], changes: Mapping[str, Any], profile: str, where: str) -> dict[str, Any]:
+    """The check with keys replaced, those of `search` one by one."""
+    search = {**check.get("search", {}), **changes.get("search", {})}
+    after = {**check, **changes, "search": search}
+    return restated(check, after, default_of({"id": profile}), where, own=changes.get("thresholds", ()))
+
+
+def _resolved(name: str, task: str) -> dict[str, Any]:
+    """The profile with all it takes from parents; of one that comes with Assay or is made from one, also its clauses."""
+    ours = [False]
+
+    def read(wanted: str, of: str) -> tuple[str, str, dict[str, Any]]:
+        found = _read(wanted, task or "reconstruction", of)
+        ours[0] |= found[0].startswith("assay:")
+        return found
+
+    try:
+        data = resolved(*read(name, ""), read)
+    except RecursionError:
+        raise ProfileError(f"profile {name}: it is nested too deeply to be read") from None
+    if ours[0] and (clauses := [*data.get("clauses", []), *clauses_for(data)]):
+        data["clauses"] = clauses
+    return data
+
+
+def _read(name: str, task: str, of: str) -> tuple[str, str, dict[str, Any]]:
+    """Identity, name and content of a profile; `of` is the identity of the one that extends it."""
     known = names()
-    if name in known:
-        if task not in known[name]:
-            raise ProfileError(f"profile {name}: it has no questions about {task}; it asks about {', '.join(known[name])}")
-        return resources.files(__package__).joinpath(name, f"{task}.toml").read_text(encoding="utf-8")
-    path = Path(name)
-    if not path.is_file():
-        raise ProfileError(f"unknown profile {name!r}; known: {', '.join(known)}, or a path to a TOML file")
-    return path.read_text(encoding="utf-8")
+    community, _, asked = name.partition("/")
+    if community in known and (not asked or asked in known[community]):
+        asked = asked or _said_task(of) or task
+        if asked not in known[community]:
+            raise ProfileError(f"profile {name}: it has no questions about {asked}; it asks about "
+                               f"{', '.join(known[community])}")
+        text = resources.files(__package__).joinpath(community, f"{asked}.toml").read_text(encoding="utf-8")
+        return f"assay:{community}/{asked}", name, _parsed(name, text)
+    path = Path(name) if not of or of.startswith("assay:") else Path(of).parent / name
+    try:
+        found = path.read_text(encoding="utf-8") if path.is_file() else None
+    except (OSError, ValueError) as error:          # no UTF-8 and a zero byte in a name are ValueErrors
+        raise ProfileError(f"profile {name}: cannot be read ({error})") from None
+    if found is None:
+        raise ProfileError(f"unknown profile {name!r}; {instead(name, known)}, or a path to a TOML file"
+                           + (f" (named by {of})" if of else ""))
+    return str(path.resolve()), name, _parsed(name, found)
+
+
+def _said_task(of: str) -> str:
+    """The task that a file that extends a built-in profile says it is about; "" if it says none."""
+    if not of:
+        return ""
+    if of.startswith("assay:"):
+        return of.rpartition("/")[2]
+    said = _parsed(of, Path(of).read_text(encoding="utf-8")).get("task", "")
+    return said if isinstance(said, str) else ""
 
 
 def _parsed(name: str, text: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
         raise ProfileError(f"profile {name}: {error}") from None
-
-
-def _with_budget(check: Mapping[str, Any], changes: Mapping[str, Any], name: str) -> dict[str, Any]:
-    for key in CHECK_REQUIRED:
-        if key not in check:
-            raise ProfileError(f"profile {name}: check {check.get('id', '?')!r} has no {key!r}")
-    if unknown := sorted((set(check) | set(changes)) - CHECK_KNOWN):
-        raise ProfileError(f"profile {name}: check {check['id']!r} has unknown key {unknown[0]!r}")
-    merged = {**check, **changes}
-    merged["search"] = {**check.get("search", {}), **changes.get("search", {})}
-    level = merged["criterion"].get("level")
-    if level is not None and merged.get("levels") and level not in merged["levels"]:
-        raise ProfileError(f"profile {name}: check {check['id']!r} judges level {level}, which is not in its ladder")
-    return merged

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from assay.records import Finding
 from assay.reports import figures
 from assay.reports.comparison import Comparison, Estimate, mean_estimate, rows_of, worst_estimate
-from assay.reports.wording import CONTROLS, is_fraction
+from assay.reports.wording import CONTROLS, WORST, is_fraction
 from assay.verdicts import by_sample
 
 
@@ -17,9 +17,10 @@ def bars(row: Comparison, findings: Sequence[Finding]) -> list[tuple[str, str, E
     control = CONTROLS.get(row.audited.metric, "Average of random changes")
     listed = [("Normal input", "normal", mean_estimate(by_sample(own, "normal"))),
               (control, "average", mean_estimate(by_sample(own, "average"))),
-              ("Worst case found", "worst", worst_estimate(row.audited))]
+              (WORST.get(row.audited.metric, "Worst case found"), "worst", worst_estimate(row.audited))]
     if row.established is not None:
-        listed.append((f"{row.established.system}: its own worst case", "own", worst_estimate(row.established)))
+        own_worst = WORST.get(row.audited.metric, "its own worst case").lower()
+        listed.append((f"{row.established.system}: {own_worst}", "own", worst_estimate(row.established)))
     return listed
 
 

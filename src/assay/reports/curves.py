@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from assay.records import Finding
+from assay.numerics.survival import Survival, kaplan_meier
+from assay.records import Finding, Stop
+from assay.reports.brackets import bracket_chart, of
 from assay.reports.comparison import metric_name, metric_unit, same_level
 from assay.reports.figures import Chart, Series
 from assay.reports.wording import amount
@@ -19,6 +22,9 @@ Value = Callable[[Finding], float | None]
 def ladder_charts(check: Mapping[str, Any], findings: Sequence[Finding], system: str,
                   established: str | None) -> list[Chart]:
     """Charts of one check for one audited system: its metric, and PSNR where measured; none for a single level."""
+    if check.get("method") == "certificate":
+        both = [of(str(check["id"]), who, findings) for who in (system, established) if who]
+        return [chart for known in both if (chart := bracket_chart(check, known)) is not None]
     if check.get("method") == "smallest-change":
         return _flip_charts(check, findings, system, established)
     rows = [f for f in findings if f.check == check["id"] and f.level is not None]
@@ -37,30 +43,56 @@ def ladder_charts(check: Mapping[str, Any], findings: Sequence[Finding], system:
 
 def _flip_charts(check: Mapping[str, Any], findings: Sequence[Finding], system: str,
                  established: str | None) -> list[Chart]:
-    """The share of right decisions that a change of a size, or less, flips; a flip not found is never counted as one."""
-    rows = [f for f in findings if f.check == check["id"] and f.origin == f.system and not apart(f)]
+    """The share of right decisions that a change of a size, or less, flips; a flip not found lies beyond all sizes."""
+    rows = [f for f in findings if f.check == check["id"] and f.origin == f.system and searched(f)]
     sizes = [f.worst for f in rows if f.worst is not None]
     if not sizes:
         return []
-    loud = str(check.get("unit", "")) == "dB"
+    unit = str(check.get("unit", ""))
+    loud = unit == "dB"
     start = min(sizes) - ROOM if loud else 0.0
     step = ((max(sizes) + ROOM - start) if loud else max(sizes) * 1.25) / STEPS
+    places = [start + i * step for i in range(STEPS + 1)]
     found, random, own = _words(check)
     lines = [(f"{system}: {found}", "worst", system, "worst"), (f"{system}: {random}, median", "average", system, "average")]
     lines += [(f"{established}: {own}", "own", established, "worst")] if established else []
-    series = tuple(Series(name=name, style=style, points=_flipped([f for f in rows if f.system == who], field, start, step))
-                   for name, style, who, field in lines)
-    unit = str(check.get("unit", ""))
+    series, notes = [], []
+    for name, style, who, field in lines:
+        if (estimate := flip_sizes([f for f in rows if f.system == who], field)) is not None:
+            series.append(_flipped(name, style, estimate, places, banded=field == "worst"))
+            notes.append(f"{name}: {_median_text(estimate, unit)}")
     label = "Right decisions flipped"
     return [Chart(title=f"{check.get('title', check['id'])}: {label}", y_label=label,
-                  x_label=f"size of the change, or less ({unit})", series=tuple(s for s in series if s.points),
+                  x_label=f"size of the change, or less ({unit})", series=tuple(series), notes=tuple(notes),
                   x_text=lambda x: amount(x, unit), y_text=lambda y: amount(y, "share", digits=3))]
 
 
-def _flipped(rows: Sequence[Finding], field: str, start: float, step: float) -> tuple[tuple[float, float], ...]:
+def searched(row: Finding) -> bool:
+    """Whether a flip was looked for: the decision was right, and the system did not raise."""
+    return not apart(row) and row.stop not in (Stop.RAISED, Stop.NOT_RUN)
+
+
+def flip_sizes(rows: Sequence[Finding], field: str) -> Survival | None:
+    """Kaplan and Meier's estimate of the sizes at which decisions flip; None of no rows.
+
+    A size that was not found is censored beyond all others: within the range that was searched, nothing flipped it.
+    """
     values = [getattr(f, field) for f in rows]
-    return tuple((start + i * step, sum(v is not None and v <= start + i * step for v in values) / len(rows))
-                 for i in range(STEPS + 1)) if rows else ()
+    return kaplan_meier([math.inf if v is None else v for v in values], [v is not None for v in values]) if values else None
+
+
+def _flipped(name: str, style: str, estimate: Survival, places: Sequence[float], *, banded: bool) -> Series:
+    known = [(x, estimate.at(x)) for x in places]
+    band = [(x, 1 - s.high, 1 - s.low) if s else (x, 0.0, 0.0) for x, s in known]
+    return Series(name=name, style=style, points=tuple((x, 1 - s.beyond if s else 0.0) for x, s in known),
+                  band=tuple(band) if banded else (), banded="95 % interval")
+
+
+def _median_text(estimate: Survival, unit: str) -> str:
+    """The median with its interval, and how many sizes are only known from below."""
+    middle, low, high = (amount(v, unit) if math.isfinite(v) else "beyond all that was searched" for v in estimate.median)
+    beyond = f"; {estimate.censored} of {estimate.n} not flipped by any change that was tried" if estimate.censored else ""
+    return f"median size {middle} (95 % interval {low} to {high}){beyond}."
 
 
 def _chart(check: Mapping[str, Any], rows: Sequence[Finding], levels: Sequence[float],

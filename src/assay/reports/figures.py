@@ -16,17 +16,18 @@ STYLES = ("worst", "average", "own", "transfer")
 
 @dataclass(frozen=True, kw_only=True)
 class Series:
-    """One line of a chart: (x, y) points in increasing x, and a band (x, low, high) where there is one."""
+    """One line of a chart: (x, y) points in increasing x, and a band (x, low, high), with its words, where there is one."""
 
     name: str
     style: str
     points: tuple[tuple[float, float], ...]
     band: tuple[tuple[float, float, float], ...] = ()
+    banded: str = "least to greatest"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Chart:
-    """A line chart and the words that go with it; the two texts turn numbers into what is printed."""
+    """A line chart and the words that go with it; the two texts turn numbers into what is printed, `notes` stand below."""
 
     title: str
     x_label: str
@@ -35,6 +36,7 @@ class Chart:
     x_text: Callable[[float], str]
     y_text: Callable[[float], str]
     from_zero: bool = True
+    notes: tuple[str, ...] = ()
 
 
 def ticks(low: float, high: float, about: int = 5) -> list[float]:
@@ -66,7 +68,7 @@ def table(chart: Chart) -> tuple[list[str], list[list[str]]]:
         header.append(series.name)
         columns.append({x: chart.y_text(y) for x, y in series.points})
         if series.band:
-            header.append(f"{series.name}: least to greatest")
+            header.append(f"{series.name}: {series.banded}")
             columns.append({x: f"{chart.y_text(low)} to {chart.y_text(high)}" for x, low, high in series.band})
     places = sorted({x for column in columns for x in column})
     return header, [[chart.x_text(x), *(column.get(x, "–") for column in columns)] for x in places]

@@ -12,16 +12,33 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from assay.numerics.binary import SPECIFICITY
+from assay.profiles.thresholds import counts, thresholds_of
 from assay.records import Finding, Verdict
 from assay.reports import figures
 from assay.reports.bars import bar_range, bars
+from assay.reports.brackets import Brackets, bracket_table, brackets, estimate_note
 from assay.reports.comparison import Comparison, Folder, compare, is_complete
 from assay.reports.curves import ladder_charts
+from assay.reports.extrapolation import extrapolations
 from assay.reports.headline import headline, noun
 from assay.reports.kinds import Table, kinds_table
 from assay.reports.panels import BUDGET, galleries
+from assay.reports.refusals import refusals_by_system
+from assay.reports.risks import risks
+from assay.reports.subgroups import subgroups
 from assay.reports.two_classes import POSITIVE, as_tests, populations
-from assay.reports.wording import CLASSIFYING, FLAGS, WRITTEN, amount, area, plain_change, printable, significant, span
+from assay.reports.wording import (
+    CLASSIFYING,
+    FLAGS,
+    WORST,
+    WRITTEN,
+    amount,
+    area,
+    plain_change,
+    printable,
+    significant,
+    span,
+)
 from assay.store import StoreError, write_aside
 
 LIMIT = 5_000_000   # bytes
@@ -59,12 +76,18 @@ def render(folder: Folder, verdicts: Sequence[Verdict], *, budget: int = BUDGET)
         style=Markup(_text("report.css")), header=folder.header, profile=profile, top=top, complete=is_complete(folder),
         done=folder.done, skipped=folder.skipped, rows=rows, bars=bars(top.on, findings) if top.on else [],
         charts=_charts(rows, findings), kinds=_kinds(rows, findings),
+        estimates=[estimate_note(row.check, row.audited.system, findings) for row in rows],
+        brackets=_brackets(brackets(rows, findings)), proofs=WORST,
         galleries=shown, refused=refused, flags=_flags(verdicts, findings),
         stops=_stops(findings), manifest=_manifest(folder), noun=noun(profile),
         counted=noun(profile, top.on.check if top.on else None), change=plain_change,
         labelled=profile.get("task") in CLASSIFYING, texts=profile.get("task") in WRITTEN,
         shown=SHOWN.get(str(profile.get("task")), "Pictures"),
+        subgroups=subgroups(rows, findings, folder.header.get("groups", {})),
+        risks=risks(rows, findings), extrapolations=extrapolations(rows, findings),
         tests=populations(as_tests(rows, findings, folder.header)),
+        refusals=refusals_by_system(folder.header, rows, findings, complete=is_complete(folder)),
+        thresholds=thresholds_of(profile), told=counts(profile),
         positive=POSITIVE, asked=SPECIFICITY, others=[v for v in verdicts if v.role == "established"],
         established={v.system for v in verdicts if v.role == "established"})
 
@@ -91,6 +114,14 @@ def _kinds(rows: Sequence[Comparison], findings: Sequence[Finding]) -> list[Tabl
     """For each row the table of its kinds of change, where there are several."""
     return [kinds_table(row.check, findings, [row.audited.system, *([row.established.system] if row.established else [])],
                         row.audited.level) for row in rows]
+
+
+def _brackets(known: Sequence[Brackets]) -> dict[str, list[tuple[Table, int]]]:
+    """For each certificate its tables, and how many samples each is of."""
+    found: dict[str, list[tuple[Table, int]]] = {}
+    for one in known:
+        found.setdefault(one.check, []).append((bracket_table(one), len(one.samples)))
+    return found
 
 
 def _drawn(chart: figures.Chart) -> dict[str, Any]:

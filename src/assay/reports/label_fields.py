@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from assay.numerics.binary import SPECIFICITY
-from assay.records import Access, Finding, Outcome, digest_of
+from assay.profiles.thresholds import counts
+from assay.records import Access, Finding, Outcome, Verdict, digest_of
 from assay.reports.bars import bar_range
 from assay.reports.comparison import (
     Comparison,
@@ -25,8 +26,11 @@ from assay.reports.comparison import (
     worst_estimate,
 )
 from assay.reports.headline import Headline, noise_ratio, noun, space_of
+from assay.reports.letters import deceptive
+from assay.reports.refusals import RefusalLine
+from assay.reports.subgroups import Subgroups
 from assay.reports.two_classes import POSITIVE, AsTest, Condition, Performance
-from assay.reports.wording import plain_change, printable, sentence
+from assay.reports.wording import WORST, plain_change, printable, sentence
 from assay.verdicts import by_sample
 
 REPLAY = "assay verify warning_label.json"
@@ -35,6 +39,8 @@ _KINDS = {"WARNING": "demonstrated", "CAUTION": "demonstrated", "NOTICE": "incom
 _TASKS = {"reconstruction": "image-reconstruction", "classification": "image-classification", "text": "text-classification",
           "codes": "code-classification", "sound": "sound-classification", "verification": "verification",
           "table": "decision"}
+REDACTED = ("Replay by whoever holds this redacted copy: inputs and stored cases were withheld, and only the owner of the "
+            "audit can replay them")
 _DIGITS = 10    # of stored estimates: sums may differ in the last bits between machines, and labels must not
 
 
@@ -71,7 +77,7 @@ def results(row: Comparison, findings: Sequence[Finding]) -> dict[str, Any]:
         established = {
             "name": row.established.system, "normal": _estimate(mean_estimate(by_sample(theirs, "normal"))),
             "average_case": _estimate(mean_estimate(by_sample(theirs, "average"))),
-            "worst_case": _estimate(their_worst, "lower" if row.established.better == "lower" else "upper"),
+            "worst_case": _estimate(their_worst, _bound_of(row.established)),
             "same_change": _estimate(mean_estimate(by_sample(under, "worst"))),
             "harmed": row.established.harmed, "n": row.established.n,
             "same_budget": row.audited.check not in unequal_checks(findings, [row])}
@@ -80,7 +86,7 @@ def results(row: Comparison, findings: Sequence[Finding]) -> dict[str, Any]:
             "metric": {"id": row.audited.metric, "name": printable(row.metric), "unit": row.unit,
                        "better": row.audited.better, "range": [low, high]},
             "normal": _estimate(normal), "average_case": _estimate(average),
-            "worst_case": _estimate(worst, "lower" if row.audited.better == "lower" else "upper"),
+            "worst_case": _estimate(worst, _bound_of(row.audited)),
             "harmed": {"count": row.audited.harmed, "n": row.audited.n,
                        "rate95": _interval(row.audited.rate_low, row.audited.rate_high)},
             "criterion": printable(row.audited.criterion), "established": established}
@@ -160,7 +166,8 @@ def scope(header: Mapping[str, Any], row: Comparison | None) -> dict[str, Any]:
 
 def not_tested(folder: Folder, rows: Sequence[Comparison]) -> list[str]:
     """What the profile leaves out, what the plan left out, and what could not be judged; never empty."""
-    lines = [printable(str(item)) for item in folder.header["profile"]["not_tested"]]
+    lines = [REDACTED] if folder.header.get("redaction") else []
+    lines += [printable(str(item)) for item in folder.header["profile"]["not_tested"]]
     titles = {str(c["id"]): str(c.get("title") or c["id"]) for c in asked(folder.header["profile"])}
     skipped = {str(s["check"]): str(s["reason"]) for s in folder.skipped}
     lines += [f"{titles.get(check, check)}: {printable(reason)}" for check, reason in skipped.items()]
@@ -171,19 +178,47 @@ def not_tested(folder: Folder, rows: Sequence[Comparison]) -> list[str]:
     return list(dict.fromkeys(lines)) or ["anything beyond the checks listed on this label"]
 
 
-def profile_of(profile: Mapping[str, Any]) -> dict[str, Any]:
-    """The question list that was asked, bound by its digest, and the clauses its evidence is relevant to."""
+def profile_of(profile: Mapping[str, Any], rows: Sequence[Comparison]) -> dict[str, Any]:
+    """The question list that was asked, bound by its digest, where its numbers come from, and the clauses that evidence of
+    checks that gave a result is relevant to."""
+    told = {row.audited.check for row in rows if row.audited.n or row.audited.measured}
+    clauses = [c for c in profile.get("clauses", []) if "checks" not in c or told & set(c["checks"])]
     return {"community": profile["community"], "id": profile["id"], "version": profile["version"],
-            "digest": _sha(profile["digest"]), "rate": profile["rate"],
-            "clauses": [{key: str(c[key]) for key in ("id", "title", "status", "checked")}
-                        for c in profile.get("clauses", [])]}
+            "digest": _sha(profile["digest"]), "rate": profile["rate"], "thresholds": counts(profile),
+            "clauses": [{key: str(c[key]) for key in ("id", "title", "status", "checked")} for c in clauses]}
+
+
+def refusal(lines: Sequence[RefusalLine]) -> list[dict[str, Any]]:
+    """Each refusal line of the profile, with its number and where that lies; empty where the profile has none."""
+    return [{"id": line.id, "check": line.check, "sentence": printable(line.sentence), "state": line.state,
+             "limit": line.limit, "value": None if line.measured.value is None else _rounded(line.measured.value),
+             "ci95": _interval(line.measured.low, line.measured.high), "n": line.measured.n, "why": printable(line.why),
+             "status": line.status, "source": printable(line.source), "words": printable(line.words)} for line in lines]
+
+
+def groups(told: Sequence[Subgroups], row: Comparison | None, system: str) -> dict[str, Any] | None:
+    """The worst group of samples under the headline's check, else under the first that has groups; None without any.
+
+    A name whose letters deceive stands there as its escapes: a label that refused it could never be written.
+    """
+    mine = [one for one in told if one.system == system]
+    if not mine:
+        return None
+    one = next((s for s in mine if row is not None and s.check == row.audited.check), mine[0])
+    worst, name = one.worst, printable(one.worst.name)
+    if deceptive(name):
+        name = ascii(name)[1:-1]
+    return {"check": one.check, "title": printable(one.title), "count": len(one.groups), "told_apart": one.apart,
+            "worst": {"name": name, "harmed": worst.harmed, "n": worst.n,
+                      "ci95": _interval(worst.low, worst.high)}}
 
 
 def provenance(header: Mapping[str, Any], sealed: str) -> dict[str, Any]:
     """Which run of which tool the label comes from, and the command that checks it."""
     p = header["provenance"]
     return {"tool": "assay", "tool_version": p["tool_version"], "audit_digest": _sha(sealed),
-            "seed": header["seed"], "precision": p["precision"], "replay": REPLAY,
+            "seed": header["seed"], "precision": p["precision"],
+            "replay": f"{REPLAY} --no-replay" if header.get("redaction") else REPLAY,
             "environment": {**{str(k): str(v) for k, v in p["versions"].items()}, "hardware": str(p["hardware"])}}
 
 
@@ -216,6 +251,11 @@ def _estimate(estimate: Estimate, bound: str = "estimate") -> dict[str, Any] | N
         return None
     return {"value": _rounded(estimate.value), "ci95": _interval(estimate.low, estimate.high), "n": estimate.n,
             "bound": bound}
+
+
+def _bound_of(verdict: Verdict) -> str:
+    """On which side of the true worst case the number lies: what was found is milder, what was proved lies below."""
+    return "lower" if (verdict.better == "lower") != (verdict.metric in WORST) else "upper"
 
 
 def _norm(unit: str) -> str:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from assay.reports.wording import CONTROLS, amount, area, shortened, significant, span
+from assay.reports.wording import CONTROLS, WORST, amount, area, shortened, significant, span
 
 # Longest rows of the drawing, in lines; what is cut ends in an ellipsis and stands whole in the JSON and the text.
-_LIMITS = {"As a test": 9, "Not tested": 7, "Checks": 9, "Evidence": 4}
+_LIMITS = {"As a test": 9, "Not tested": 7, "Checks": 9, "Evidence": 4, "Refusal": 6}
 
 _INDEPENDENCE = {"self": "self-tested", "second-party": "second party", "third-party": "third party"}
 
@@ -28,7 +28,8 @@ def bar_lines(results: Mapping[str, Any]) -> list[BarLine]:
     lines = [BarLine(words="Normal input", style="normal", estimate=results["normal"]),
              BarLine(words=CONTROLS.get(results["metric"]["id"], "Average of random changes"), style="average",
                      estimate=results["average_case"]),
-             BarLine(words="Worst case found", style="worst", estimate=results["worst_case"])]
+             BarLine(words=WORST.get(results["metric"]["id"], "Worst case found"), style="worst",
+                     estimate=results["worst_case"])]
     established = results["established"]
     if established:
         usual = established["normal"]
@@ -58,9 +59,10 @@ def scale_of(metric: Mapping[str, Any]) -> tuple[str, str]:
 
 def rows(label: Mapping[str, Any]) -> list[tuple[str, str, int]]:
     """The named rows under the bars: name, text, greatest number of lines in the drawing."""
-    listed = [("Change used", _change(label)), ("Harm means", _harm(label)), ("As a test", _as_test(label)),
-              ("Evidence", _evidence(label)),
-              ("Checks", _checks(label)),
+    listed = [("Change used", _change(label)), ("Proof means" if _proves(label) else "Harm means", _harm(label)),
+              ("As a test", _as_test(label)), ("Evidence", _evidence(label)),
+              ("Checks", _checks(label)), ("Groups", _groups(label)),
+              ("Refusal", " ".join(line["words"] for line in label["refusal"])),
               ("Not tested", " ".join(f"{t[:1].upper()}{t[1:].rstrip('.')}." for t in label["not_tested"])),
               ("What to do", " ".join(label["actions"])), ("Profile", _profile(label)), ("Tested by", _auditor(label))]
     return [(name, text, _LIMITS.get(name, 5)) for name, text in listed if text]
@@ -96,6 +98,11 @@ def _change(label: Mapping[str, Any]) -> str:
     made = MADE.get(str(label["subject"]["task"]), "Measurements were simulated.")
     simulated = f" {made}" if label["scope"]["dataset"]["simulated"] else ""
     return f"{text}.{simulated}"
+
+
+def _proves(label: Mapping[str, Any]) -> bool:
+    """Whether the numbers on the label are of a proof, and not of a search."""
+    return label["results"] is not None and label["results"]["metric"]["id"] in WORST
 
 
 def _harm(label: Mapping[str, Any]) -> str:
@@ -145,14 +152,15 @@ def _evidence(label: Mapping[str, Any]) -> str:
     kind = {"demonstrated": "Demonstrated", "searched-none-found": "Searched, none found", "certified": "Certified",
             "incomplete": "Incomplete"}[evidence["kind"]]
     if evidence["replayable"]:
-        kind += f"; {evidence['witnesses']} stored cases can be replayed"
+        by = "by the owner only" if "redaction" in label else ""
+        kind += f"; {evidence['witnesses']} stored cases can be replayed {by}".rstrip()
     text = f"{kind}; {scope['n']} {scope['noun']}"
     if evidence["budget"]["evaluations"]:
         text += f", about {significant(evidence['budget']['evaluations'])} evaluations each"
     if not evidence["parts"]["complete"]:
         text += f"; unfinished: {evidence['parts']['finished']} of {evidence['parts']['planned']} parts ran"
     results = label["results"]
-    if results and results["established"]:
+    if results and results["established"] and not _proves(label):
         effort = "same budget" if results["established"]["same_budget"] else "smaller budget"
         text += f"; established method: {effort}, harmed {results['established']['harmed']} of " \
                 f"{results['established']['n']}"
@@ -174,11 +182,47 @@ def _checks(label: Mapping[str, Any]) -> str:
     return f"{text[:1].upper()}{text[1:]}." if text else ""
 
 
+def _groups(label: Mapping[str, Any]) -> str:
+    """The worst group by name, with an interval that allows for all groups; that there was no harm in any."""
+    told, results = label.get("groups"), label["results"]
+    if told is None:
+        return ""
+    worst = told["worst"]
+    named = "" if results is not None and results["check"] == told["check"] else f"{told['title']}: "
+    if not worst["harmed"]:
+        return f"{named}no harm was found in any of {told['count']} groups of samples."
+    low, high = worst["ci95"]
+    sure = "" if told["told_apart"] else "; so few samples do not tell it apart from the others"
+    return (f"{named}the worst of {told['count']} groups is “{shortened(worst['name'])}”, {worst['harmed']} of {worst['n']} "
+            f"({span(low, high, 'share')} %){sure}.")
+
+
 def _profile(label: Mapping[str, Any]) -> str:
     profile = label["profile"]
     text = f"{profile['community']} / {profile['id']} {profile['version']}, rule {label['headline']['rule']}."
-    clauses = ", ".join(clause["id"] for clause in profile["clauses"])
+    if told := profile["thresholds"]:
+        total, proposed = told["total"], told["proposal"]
+        text += f" {proposed} of its {total} thresholds are proposals." if proposed and total else ""
+    clauses = documents(profile["clauses"])
     return f"{text} Evidence relevant to {clauses}." if clauses else text
+
+
+def documents(clauses: Sequence[Mapping[str, str]]) -> str:
+    """Each document once, with its clauses in brackets and, of a draft, that it is one.
+
+    >>> one, two = {"id": "A, 1", "status": "draft"}, {"id": "A, 2", "status": "draft"}
+    >>> documents([one, two, {"id": "B", "status": "published"}])
+    'A (draft: 1, 2), B'
+    """
+    found: dict[tuple[str, str], list[str]] = {}
+    for clause in clauses:
+        document, _, part = clause["id"].partition(", ")
+        found.setdefault((document, clause["status"]), []).extend([part] if part else [])
+    words = []
+    for (document, status), parts in found.items():
+        inside = ": ".join(filter(None, ["" if status == "published" else status, ", ".join(parts)]))
+        words.append(f"{document} ({inside})" if inside else document)
+    return ", ".join(words)
 
 
 def _auditor(label: Mapping[str, Any]) -> str:

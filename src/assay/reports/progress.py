@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from assay.numerics.intervals import samples_needed, upper_bound_at_zero
 from assay.records import Finding
 from assay.reports.wording import CLASSIFYING, amount, counted
 
@@ -39,7 +40,34 @@ def plan_text(header: Mapping[str, Any], plan: Mapping[str, Any], seconds: float
     lines.append(f"  runs     {', '.join(checks)} ({counted(len(plan['units']), 'units')})")
     lines += [f"  not run  {s['check']} on {s['system']}: {s['reason']}" for s in plan["skipped"]]
     lines.append(f"  forecast about {duration(seconds)} in one process")
+    lines += [f"  samples  {line}" for line in advice(profile, plan)]
     return "\n".join(lines)
+
+
+def advice(profile: Mapping[str, Any], plan: Mapping[str, Any]) -> list[str]:
+    """What a count of zero will be able to say, and how many samples the profile's rate would take; before a run.
+
+    One-sided and exact, 1 − 0.05^(1/n): of n samples, all judged and none harmed, so many more like them may still be.
+
+    >>> plan = {"units": [{"check": "tiny", "samples": [str(i) for i in range(50)]}]}
+    >>> advice({"rate": 0.05}, plan)
+    ['with 50 samples a count of zero still allows 5.8 % (95 %); for at most 5 % it takes 59']
+    """
+    asked: dict[str, set[str]] = {}
+    uncounted = {c["id"] for c in profile.get("checks", ()) if c["criterion"]["kind"] in ("measures", "certifies")}
+    for unit in plan["units"]:
+        if "rows" not in unit and unit["check"] not in ("preflight", *uncounted):
+            asked.setdefault(unit["check"], set()).update(unit["samples"])
+    rate, groups = float(profile["rate"]), {n: [c for c, seen in asked.items() if len(seen) == n]
+                                            for n in sorted({len(seen) for seen in asked.values()}, reverse=True)}
+    lines = []
+    for n, checks in groups.items():
+        who = "" if n == max(groups) else f" ({', '.join(checks)})"
+        lines.append(f"with {counted(n, 'samples')}{who} a count of zero still allows "
+                     f"{amount(upper_bound_at_zero(n), 'share')} (95 %)")
+    if lines and 0 < rate < 1 and upper_bound_at_zero(max(groups)) > rate:
+        lines[0] += f"; for at most {amount(rate, 'share')} it takes {samples_needed(rate)}"
+    return lines
 
 
 @contextmanager

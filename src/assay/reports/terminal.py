@@ -12,11 +12,12 @@ from rich.text import Text
 
 from assay.records import Finding, Outcome, Verdict
 from assay.reports import label_fields
-from assay.reports.comparison import Comparison, Folder, compare
+from assay.reports.comparison import Comparison, Folder, compare, is_complete
 from assay.reports.headline import headline
 from assay.reports.label_statements import as_test_text
+from assay.reports.refusals import refusals_by_system
 from assay.reports.two_classes import as_tests, told_with
-from assay.reports.wording import amount, is_fraction, printable, shortened
+from assay.reports.wording import WORST, amount, is_fraction, printable, shortened
 
 # Words come first; colour only repeats them.
 _STYLES = {Outcome.UNSTABLE: "bold red", Outcome.INCONCLUSIVE: "yellow", Outcome.NOT_APPLICABLE: "dim"}
@@ -37,10 +38,12 @@ def summary(folder: Folder, verdicts: Sequence[Verdict]) -> Group:
     several = len({row.audited.system for row in rows}) > 1
     tests = [told for name in dict.fromkeys(row.audited.system for row in rows)
              if (told := _as_test([row for row in rows if row.audited.system == name], top.on, findings, header))]
+    refused = [Text(f"\n{printable(line.words)}") for lines in refusals_by_system(
+        header, rows, findings, complete=is_complete(folder)).values() for line in lines]
     return Group(Panel(head, border_style=_BORDERS.get(top.signal.word, "none"), padding=(0, 1)),
                  _table(rows, several),
                  Text("their worst: the established method under its own worst case; same change: under this system's",
-                      style="dim"), *tests)
+                      style="dim"), *tests, *refused)
 
 
 def _as_test(rows: Sequence[Comparison], on: Comparison | None, findings: Sequence[Finding],
@@ -72,7 +75,7 @@ def _cells(row: Comparison, several: bool) -> list[Text]:
     plain = [verdict.check, *([shortened(verdict.system, 24)] if several else []),
              "" if verdict.level is None else _number(verdict.level, verdict.unit),
              *("–" if value is None else amount(value, row.unit) for value in numbers),
-             f"{verdict.harmed}/{verdict.n}" if verdict.n else "–"]
+             f"{verdict.harmed}/{verdict.n}" if verdict.n and verdict.metric not in WORST else "–"]
     return [*(Text(printable(cell)) for cell in plain),
             Text(_outcome(row), style=_STYLES.get(verdict.outcome, ""))]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from importlib.resources import files
 from pathlib import Path
@@ -18,22 +18,27 @@ from typing import Any
 import jsonschema
 import rfc8785
 
+from assay import strict_json
 from assay.records import Verdict
 from assay.reports import label_fields
-from assay.reports.comparison import Folder, compare
+from assay.reports.comparison import Folder, compare, is_complete
 from assay.reports.headline import headline
 from assay.reports.label_layout import layout
 from assay.reports.label_png import render_png
 from assay.reports.label_svg import render_svg
 from assay.reports.label_text import render_text
+from assay.reports.letters import deceptive
+from assay.reports.refusals import refusal_lines
+from assay.reports.subgroups import subgroups
 from assay.reports.two_classes import as_tests, told_with
 from assay.reports.wording import printable
 from assay.store import StoreError, write_aside
 
-__all__ = ["LabelError", "build", "canonical", "differences", "drawn", "expired", "read", "render_png", "render_svg",
-           "render_text", "validate", "write_all"]
+__all__ = ["LabelError", "ahead", "build", "canonical", "differences", "drawn", "expired", "read", "read_canonical",
+           "render_png", "render_svg", "render_text", "validate", "write_all"]
 
-VERSION = "0.4"
+VERSION = "0.5"
+MOST_BYTES = 1 << 20
 
 
 class LabelError(ValueError):
@@ -61,6 +66,7 @@ def build(folder: Folder, verdicts: Sequence[Verdict], *, auditor: Mapping[str, 
     rows = compare(verdicts, header["profile"], system=name)
     row = top.on or (rows[0] if rows else None)
     told = told_with(as_tests(rows, findings, header), row, header["profile"]["headline"])
+    lines = refusal_lines(header["profile"], rows, findings, header, complete=is_complete(folder))
     label: dict[str, Any] = {
         "schema_version": VERSION,
         "subject": label_fields.subject(header, name, version),
@@ -74,12 +80,17 @@ def build(folder: Folder, verdicts: Sequence[Verdict], *, auditor: Mapping[str, 
         "evidence": label_fields.evidence(folder, rows, top, findings),
         "scope": label_fields.scope(header, row),
         "not_tested": label_fields.not_tested(folder, rows),
-        "profile": label_fields.profile_of(header["profile"]),
+        "refusal": label_fields.refusal(lines),
+        "profile": label_fields.profile_of(header["profile"], rows),
         "auditor": dict(auditor) if auditor else {"name": "not attributed", "independence": "self", "contact": ""},
         "provenance": label_fields.provenance(header, sealed),
         "issued": label_fields.stamp(issued),
         "valid_until": label_fields.stamp(issued + timedelta(days=int(header["profile"].get("validity_days", 365)))),
     }
+    if compared := label_fields.groups(subgroups(rows, findings, header.get("groups", {})), row, name):
+        label["groups"] = compared
+    if header.get("redaction"):
+        label["redaction"] = {"of": dict(header["redaction"]["of"])}
     if supersedes:
         label["supersedes"] = {"sha256": supersedes}
     label["digest"] = {"sha256": _digest(label)}
@@ -113,6 +124,14 @@ def validate(label: Any) -> None:
         rule = error.schema.get("$comment", "") if isinstance(error.schema, Mapping) else ""
         raise LabelError(f"{where}: {error.message[:200]}{f' ({rule})' if rule else ''}; build the label again from "
                          "its audit")
+    for name in ("issued", "valid_until"):
+        try:
+            datetime.fromisoformat(label[name])
+        except ValueError:
+            raise LabelError(f"{name}: {label[name]} is no date; build the label again from its audit") from None
+    for where, text in _texts(label, ""):
+        if reason := deceptive(text):
+            raise LabelError(f"{where}: {printable(text)[:60]!r} {reason}; give it in plain letters")
     if label["digest"]["sha256"] != _digest(label):
         raise LabelError("digest.sha256: the label was changed after it was issued; build it again from its audit")
 
@@ -124,27 +143,27 @@ def read(text: str | bytes) -> dict[str, Any]:
     Traceback (most recent call last):
     assay.reports.warning_label.LabelError: a: given twice; take the label from its audit again
     """
-    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        seen: dict[str, Any] = {}
-        for key, value in pairs:
-            if key in seen:
-                raise LabelError(f"{key}: given twice; take the label from its audit again")
-            seen[key] = value
-        return seen
-
-    def refuse(word: str) -> Any:
-        raise LabelError(f"warning label: {word} is not a number in JSON; take the label from its audit again")
-
     try:
-        label = json.loads(text, object_pairs_hook=once, parse_constant=refuse)
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise LabelError(f"warning label: not JSON ({error}); take the label from its audit again") from None
+        label = strict_json.parse(text)
+    except strict_json.StrictJsonError as error:
+        what = "" if "given twice" in str(error) else "warning label: "
+        raise LabelError(f"{what}{error}; take the label from its audit again") from None
     validate(label)
     return dict(label)
 
 
+def read_canonical(content: bytes) -> dict[str, Any]:
+    """A label from the bytes of its file, which must be its canonical form: one label, one file, one sha256."""
+    label = read(content)
+    if canonical(label) != content:
+        raise LabelError("warning label: not its canonical bytes (RFC 8785); take the label from its audit again")
+    return label
+
+
 def differences(label: Mapping[str, Any], folder: Folder, verdicts: Sequence[Verdict]) -> list[str]:
     """Fields in which the label disagrees with one built again from the folder; empty if every number holds."""
+    if label["subject"]["name"] not in [system["name"] for system in folder.header["systems"]]:
+        return ["subject.name"]
     again = build(folder, verdicts, auditor=label["auditor"], issued=datetime.fromisoformat(label["issued"]),
                   system=label["subject"]["name"], version=label["subject"]["version"],
                   supersedes=label.get("supersedes", {}).get("sha256"))
@@ -154,6 +173,11 @@ def differences(label: Mapping[str, Any], folder: Folder, verdicts: Sequence[Ver
 def expired(label: Mapping[str, Any], now: datetime) -> bool:
     """Whether the label's validity has ended; an expired label counts as NOTICE."""
     return now > datetime.fromisoformat(label["valid_until"])
+
+
+def ahead(label: Mapping[str, Any], now: datetime) -> bool:
+    """Whether the label says that it was issued more than a day from now: its validity would last too long."""
+    return datetime.fromisoformat(label["issued"]) > now + timedelta(days=1)
 
 
 def write_all(label: Mapping[str, Any], folder: Path) -> list[Path]:
@@ -171,6 +195,18 @@ def drawn(label: Mapping[str, Any]) -> dict[str, bytes]:
     page = layout(label)
     return {"warning_label.svg": render_svg(label, page).encode(), "warning_label.png": render_png(label, page),
             "warning_label.txt": render_text(label).encode()}
+
+
+def _texts(value: Any, where: str) -> Iterator[tuple[str, str]]:
+    if isinstance(value, str):
+        yield where, value
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _texts(key, f"{where} (a name)")
+            yield from _texts(inner, f"{where}.{key}" if where else key)
+    elif isinstance(value, list):
+        for i, inner in enumerate(value):
+            yield from _texts(inner, f"{where}.{i}")
 
 
 def _digest(label: Mapping[str, Any]) -> str:

@@ -35,9 +35,14 @@ METRICS = {
     "heard-distance": ("Softest sound that makes the other answer heard", "dB"),
     "confidence": ("Confidence in the decision", "share"),
     "score": ("Score of class 1", "log odds"),
+    "margin": ("Lead of the best wrong class", "scores"),
     "decision": ("Number of the class decided for", ""),
     "flip-distance-l2": ("Smallest change that flips the decision", "share of the input's norm"),
     "flip-distance-linf": ("Smallest change that flips the decision", "share of the range of grey levels"),
+    "certified-radius": ("Size within which the decision was proved to hold", "share"),
+    "clever": ("Smallest flip, estimated from slopes", "share"),
+    "noise-risk": ("Probability that noise turns the decision", "share"),
+    "gain-bound": ("Magnification proved to be the greatest", "output change per input change"),
     "boundary-ratio": ("Distance to the boundary by chance, over that to a flat one", "×"),
     "manitest": ("Distance along the orbit to another decision", "share of the image's norm"),
     "fooling-confidence": ("Confidence in a class", "share"),
@@ -47,6 +52,9 @@ METRICS = {
 
 # What the average case is called where it is not random changes of the same size.
 CONTROLS = {"fooling-confidence": "Uniform noise, nothing searched"}
+
+# What the worst case is called where it was proved and not found.
+WORST = {"certified-radius": "Size proved harmless", "gain-bound": "Proved: at most"}
 
 # What each flag means and what to do, in one sentence; docs/flags.md says more.
 FLAGS = {
@@ -68,6 +76,7 @@ FLAGS = {
     "still-rising": "The worst case still grew in the last quarter of the steps: more steps would find worse.",
     "mostly-wrong": "Most decisions are wrong without any change; check range, channel order and labels before stability.",
     "chance-as-harmful": "No worst case stood out only because random changes of the same size turned decisions as well.",
+    "certificate-contradicted": "A change was found within a size that was proved harmless: proof or search is wrong.",
     "worst-below-control": "A random change did more harm than the worst case found: the search was too weak.",
 }
 

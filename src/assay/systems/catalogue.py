@@ -14,9 +14,10 @@ from safetensors.torch import save
 from torch import nn
 
 from assay.arrays import InputError
+from assay.file_digests import file_digest, root_digest
 from assay.records import Role, SystemRecord, digest_of, to_json
 from assay.systems import adapters, classical, keras
-from assay.systems.digest import file_digest, module_digest, object_digest, root_digest
+from assay.systems.digest import module_digest, object_digest
 from assay.systems.function import FunctionSystem
 from assay.systems.loaded import SETTINGS
 from assay.systems.loaded import Loaded as Loaded
@@ -51,6 +52,15 @@ def tasks_of(spec: str) -> tuple[str, ...]:
     if spec.startswith("sklearn:"):
         return ("classification", "text", "codes", "table")    # an estimator says what it takes by taking it
     return ("classification",) if adapters.known(spec) else ()
+
+
+def runs_code(spec: str) -> bool:
+    """Whether making the system runs a function that the spec names by module.
+
+    >>> runs_code("lenet"), runs_code("onnx:m.onnx"), runs_code("my_network:make"), runs_code("maite:my_model:make")
+    (False, False, True, True)
+    """
+    return spec.startswith("maite:") or (":" in spec and not adapters.known(spec))
 
 
 def load(spec: str, *, role: Role, weights: Path | None = None, options: Mapping[str, Any] | None = None) -> Loaded:

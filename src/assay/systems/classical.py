@@ -27,11 +27,15 @@ Solver = Callable[[Tensor], Solution]
 
 @dataclass(frozen=True, eq=False)
 class BoundMethod:
-    """A method with its forward model: `solve(y)` says why it stopped, calling it gives the image alone."""
+    """A method with its forward model: `solve(y)` says why it stopped, calling it gives the image alone.
+
+    `linear` where the image is W y + b, so that the gain has a greatest value that can be written out.
+    """
 
     name: str
     solver: Solver
     access: Access = Access.GRADIENT
+    linear: bool = False
 
     def solve(self, inputs: Tensor) -> Solution:
         with torch.no_grad():
@@ -125,7 +129,7 @@ class Tikhonov(_Method):
         return operator_norm(operator) ** 2
 
     def bind(self, operator: LinearOperator) -> BoundMethod:
-        return BoundMethod(self.name, lambda y: linear.tikhonov(y, operator, weight=self.weight))
+        return BoundMethod(self.name, lambda y: linear.tikhonov(y, operator, weight=self.weight), linear=True)
 
 
 @dataclass(frozen=True)
@@ -135,7 +139,7 @@ class ZeroFilled(_Method):
     name: ClassVar[str] = "zero-filled"
 
     def bind(self, operator: LinearOperator) -> BoundMethod:
-        return BoundMethod(self.name, lambda y: linear.zero_filled(y, operator))
+        return BoundMethod(self.name, lambda y: linear.zero_filled(y, operator), linear=True)
 
 
 TUNED: dict[str, type[TotalVariation] | type[WaveletL1] | type[Tikhonov]] = {

@@ -1,33 +1,16 @@
-"""The digest that names a model: the root digest of its files, as OpenSSF model signing (OMS v1.0) computes it."""
+"""The digest that names a system: the OMS root digest of its files, or one made alike of what it holds in memory."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-
-def file_digest(path: Path) -> str:
-    """sha256 of the file's bytes, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def root_digest(files: Mapping[str, str]) -> str:
-    """sha256 over the files' sha256 digests (as bytes) in path order.
-
-    >>> root_digest({"a": "00" * 32}) == hashlib.sha256(bytes(32)).hexdigest()
-    True
-    """
-    root = hashlib.sha256()
-    for name in sorted(files):
-        root.update(bytes.fromhex(files[name]))
-    return root.hexdigest()
+from assay.file_digests import root_digest
 
 
 def module_digest(module: nn.Module) -> str:

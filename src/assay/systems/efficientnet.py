@@ -13,8 +13,8 @@ from typing import Any
 from torch import nn
 
 from assay.arrays import InputError
+from assay.file_digests import file_digest
 from assay.systems.adapter_options import behind, divide
-from assay.systems.digest import file_digest
 from assay.systems.loaded import Adapted
 from assay.systems.packages import require, version_of
 from assay.systems.preprocessing import Preprocessing

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from assay.arrays import InputError
-from assay.systems.digest import file_digest
+from assay.file_digests import file_digest
 from assay.systems.loaded import Adapted
 from assay.systems.packages import require, version_of
 from assay.systems.texts import TextSystem

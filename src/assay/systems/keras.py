@@ -17,8 +17,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from assay.arrays import InputError
+from assay.file_digests import file_digest
 from assay.systems.adapter_options import behind, divide, readable_file
-from assay.systems.digest import file_digest
 from assay.systems.keras_files import check_archive
 from assay.systems.loaded import Adapted
 from assay.systems.packages import require, version_of

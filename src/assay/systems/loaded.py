@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from assay.file_digests import root_digest
 from assay.records import SystemRecord, digest_of
-from assay.systems.digest import root_digest
 from assay.systems.protocol import System, SystemFamily
 
 SETTINGS = "settings.json"

@@ -18,9 +18,9 @@ import torch
 from torch import Tensor, nn
 
 from assay.arrays import InputError
+from assay.file_digests import file_digest
 from assay.records import Access
 from assay.systems.adapter_options import behind, divide, readable_file
-from assay.systems.digest import file_digest
 from assay.systems.loaded import Adapted
 from assay.systems.onnx_files import external_files, read_model
 from assay.systems.packages import require, version_of

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from assay.arrays import InputError
+from assay.file_digests import file_digest
 from assay.systems.adapter_options import readable_file
-from assay.systems.digest import file_digest
 from assay.systems.weights import fill, read_weights
 
 DOWNLOAD = Path("download")     # --weights download: the one word that lets the network be used

@@ -18,10 +18,10 @@ import torch
 from torch import Tensor
 
 from assay.arrays import InputError
+from assay.file_digests import file_digest
 from assay.numerics.texts import decode
 from assay.records import Access
 from assay.systems.adapter_options import behind, divide, readable_file
-from assay.systems.digest import file_digest
 from assay.systems.loaded import Adapted
 from assay.systems.packages import require, version_of
 

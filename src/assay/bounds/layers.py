@@ -1,0 +1,151 @@
+"""A network as a chain of layers whose outputs can be bounded: affine maps, ReLU, greatest of a window.
+
+Everything is in double precision: weights are the stored ones, exactly, and what single precision adds is bounded apart
+(`assay.bounds.rounding`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.nn.grad import conv2d_input
+
+from assay.arrays import InputError
+
+Map = Callable[[Tensor], Tensor]
+Pair = tuple[int, int]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Affine:
+    """x ↦ W x + b. `forward` is W, `adjoint` Wᵀ, `absolute` |W|, each (batch, …) → (batch, …); `bias` (1, …).
+
+    `terms` is the number of products summed for an output, at most; `size` bounds the moduli of what is summed into the
+    bias, where that is itself computed; `rearranges` says that nothing is computed at all.
+    """
+
+    forward: Map
+    adjoint: Map
+    absolute: Map
+    bias: Tensor
+    terms: int
+    size: Tensor | None = None
+    rearranges: bool = False
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self.forward(x) + self.bias
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Relu:
+    """x ↦ max(x, 0)."""
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return x.clamp_min(0)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Greatest:
+    """The greatest of each window of an image; `unfolded` is (batch, channels, window, places)."""
+
+    kernel: Pair
+    stride: Pair
+    padding: Pair = (0, 0)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return F.max_pool2d(x, self.kernel, self.stride, self.padding)
+
+
+Layer = Affine | Relu | Greatest
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Chain:
+    """Layers one after another, from inputs of the shape `shape` (without the batch) to outputs (batch, outputs).
+
+    >>> flat = dense(torch.tensor([[1.0, -2.0]]), torch.tensor([0.5]))
+    >>> Chain(layers=(flat, Relu()), shape=(2,))(torch.tensor([[3.0, 1.0], [0.0, 1.0]])).tolist()
+    [[1.5], [0.0]]
+    """
+
+    layers: Sequence[Layer]
+    shape: tuple[int, ...]
+    shapes: tuple[tuple[int, ...], ...] = field(init=False)     # of each layer's input, then of the output
+
+    def __post_init__(self) -> None:
+        x, shapes = torch.zeros(1, *self.shape, dtype=torch.float64), [self.shape]
+        for layer in self.layers:
+            x = layer(x)
+            shapes.append(tuple(x.shape[1:]))
+        if len(shapes[-1]) != 1:
+            raise InputError(f"outputs of shape {shapes[-1]} are not one number for each class")
+        object.__setattr__(self, "shapes", tuple(shapes))
+
+    def __call__(self, x: Tensor) -> Tensor:
+        x = x.double()
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+    @property
+    def linear(self) -> bool:
+        """Whether the whole chain is one affine map, of which bounds are exact."""
+        return all(isinstance(layer, Affine) for layer in self.layers)
+
+    def then(self, *layers: Layer) -> Chain:
+        """The chain with further layers."""
+        return Chain(layers=(*self.layers, *layers), shape=self.shape)
+
+
+def dense(weight: Tensor, bias: Tensor | None = None) -> Affine:
+    """x (batch, in) ↦ W x + b, W (out, in)."""
+    w = weight.detach().double()
+    b = torch.zeros(len(w), dtype=torch.float64) if bias is None else bias.detach().double()
+    return Affine(forward=lambda x: x @ w.T, adjoint=lambda a: a @ w, absolute=lambda x: x @ w.abs().T, bias=b[None],
+                  terms=w.shape[1])
+
+
+def convolution(weight: Tensor, bias: Tensor | None, shape: Sequence[int], *, stride: Pair = (1, 1), padding: Pair = (0, 0),
+                dilation: Pair = (1, 1), groups: int = 1) -> Affine:
+    """Cross-correlation of images of the shape (channels, height, width) with zeros beyond the edge."""
+    w, one = weight.detach().double(), tuple(shape)
+    b = torch.zeros(len(w), dtype=torch.float64) if bias is None else bias.detach().double()
+
+    def with_weights(kernels: Tensor) -> Map:
+        return lambda x: F.conv2d(x, kernels, None, stride, padding, dilation, groups)
+
+    def adjoint(a: Tensor) -> Tensor:
+        return conv2d_input((len(a), *one), w, a, stride, padding, dilation, groups)
+
+    return Affine(forward=with_weights(w), adjoint=adjoint, absolute=with_weights(w.abs()), bias=b[None, :, None, None],
+                  terms=w[0].numel())
+
+
+def average_pool(shape: Sequence[int], *, kernel: Pair, stride: Pair, padding: Pair = (0, 0)) -> Affine:
+    """Means over windows, zeros beyond the edge counted."""
+    channels, share = shape[0], 1 / (kernel[0] * kernel[1])
+    return convolution(torch.full((channels, 1, *kernel), share, dtype=torch.float64), None, shape, stride=stride,
+                       padding=padding, groups=channels)
+
+
+def scaling(factor: Tensor, shift: Tensor, *, size: Tensor | None = None) -> Affine:
+    """x ↦ factor · x + shift, entry by entry; both broadcast over (1, …).
+
+    Counted as six operations, so that any order of differences, quotients and products that gives it is covered, also where
+    factor and shift are themselves computed in single precision; `size` is then the sum of the moduli in the shift.
+    """
+    f, s = factor.detach().double(), shift.detach().double()
+    return Affine(forward=lambda x: f * x, adjoint=lambda a: f * a, absolute=lambda x: f.abs() * x, bias=s, terms=6,
+                  size=size)
+
+
+def reshaping(shape: Sequence[int], to: Sequence[int]) -> Affine:
+    """The same numbers in another shape."""
+    before, after = tuple(shape), tuple(to)
+    return Affine(forward=lambda x: x.reshape(len(x), *after), adjoint=lambda a: a.reshape(len(a), *before),
+                  absolute=lambda x: x.reshape(len(x), *after), bias=torch.zeros(1, *after, dtype=torch.float64), terms=0,
+                  rearranges=True)
