@@ -196,7 +196,7 @@ def forecast(study: Study) -> float:
         trained(x, y, study.data.classes, "forecast", steps=10)
         training = (time.perf_counter() - start) / 10
     structures, n = len(study.structures), len(study.data.judged)
-    asked = structures * n * (4 + 2 * controls.PERMUTED) * question
+    asked = structures * n * 6 * question
     if study.gradients:
         asked += 2 * len(x) * non_robust.STEPS * 3 * question + 100 * 200 * 3 * question
         training *= 1.5                             # changed inputs cost steps of their own
