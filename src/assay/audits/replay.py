@@ -40,6 +40,7 @@ from assay.systems.catalogue import Loaded
 from assay.verdicts import harm
 from assay.verification import Say
 
+LEAST_GAIN = 1e-2           # below it a gain is compared absolutely: of an output that did not move it is rounding alone
 TOLERANCE = 2e-3            # declared: float32, other thread counts and other processors move the last digits
 OF_THEIR_OWN = {"certificate": certificate.replayed, "fooling": fooling.replayed, "manitest": manitest.replayed,
                 "operator-norm": operator_norm.replayed, "over-the-air": over_the_air.replayed, "patch": patch.replayed,
@@ -153,7 +154,8 @@ def differing(row: Finding, numbers: Mapping[str, float]) -> list[str]:
         name, _, when = field.partition(".")
         signed = when and name in metrics.METRICS and metrics.find(name).least < 0
         beside = [v for f, v in row.extra.items() if f.startswith(f"{name}.")] if signed else []
-        if recorded is None or not abs(value - recorded) <= TOLERANCE * max(map(abs, (recorded, 1e-6, *beside))):
+        least = LEAST_GAIN if field in ("gain", "control_gain") else 1e-6
+        if recorded is None or not abs(value - recorded) <= TOLERANCE * max(map(abs, (recorded, least, *beside))):
             found.append(f"{field} recorded {recorded}, replayed {value:.6g}")
     return found
 
