@@ -34,7 +34,7 @@ def bar_lines(results: Mapping[str, Any]) -> list[BarLine]:
     if established:
         usual = established["normal"]
         beside = "" if usual is None else f"; normally {amount(usual['value'], results['metric']['unit'])}"
-        words = f"Established method ({shortened(established['name'], 16)}), worst{beside or ' case'}"
+        words = f"Established method ({shortened(established['name'], 16)}), worst found{beside}"
         lines.append(BarLine(words=words, style="own", estimate=established["worst_case"]))
     return lines
 

@@ -25,6 +25,7 @@ from assay.reports.comparison import Folder, compare, is_complete
 from assay.reports.headline import headline
 from assay.reports.label_layout import layout
 from assay.reports.label_png import render_png
+from assay.reports.label_rules import broken_rule
 from assay.reports.label_svg import render_svg
 from assay.reports.label_text import render_text
 from assay.reports.letters import deceptive
@@ -112,7 +113,7 @@ def canonical(label: Mapping[str, Any]) -> bytes:
 
 
 def validate(label: Any) -> None:
-    """Nothing, or `LabelError` naming the first field that breaks the schema or the digest.
+    """Nothing, or `LabelError` naming the first field that breaks the schema, a wording rule or the digest.
 
     The schema refuses a WARNING without replayable evidence, a NONE FOUND on incomplete evidence, and a BOUND PROVED
     without a certificate; the digest refuses any changed byte that still fits the schema.
@@ -132,6 +133,8 @@ def validate(label: Any) -> None:
     for where, text in _texts(label, ""):
         if reason := deceptive(text):
             raise LabelError(f"{where}: {printable(text)[:60]!r} {reason}; give it in plain letters")
+    if broken := broken_rule(label):
+        raise LabelError(broken)
     if label["digest"]["sha256"] != _digest(label):
         raise LabelError("digest.sha256: the label was changed after it was issued; build it again from its audit")
 
