@@ -44,9 +44,12 @@ def _banner(sheet: Sheet, headline: Mapping[str, Any]) -> None:
     colour = BANNERS[headline["signal"]]
     sheet.items.append(Box(x=16, y=16, width=768, height=106, fill=colour, stroke=INK, stroke_width=4))
     _sign(sheet, headline["signal"])
-    sheet.words(headline["signal"], 148, 90, 58 if len(headline["signal"]) < 9 else 50, bold=True)
-    sheet.words("Warning label: AI stability", 768, 52, 20, bold=True, anchor="end")
-    sheet.words(headline["manner"], 768, 104, 22, bold=True, anchor="end")
+    title, manner = "Warning label: AI stability", headline["manner"]
+    room = 768 - 148 - 20 - max(length(drawable(title), 20, True), length(drawable(manner), 22, True))
+    size = min(58.0, 58.0 * room / length(headline["signal"], 58, True))
+    sheet.words(headline["signal"], 148, 69 + 0.36 * size, size, bold=True)
+    sheet.words(title, 768, 52, 20, bold=True, anchor="end")
+    sheet.words(manner, 768, 104, 22, bold=True, anchor="end")
     sheet.y = 132
 
 

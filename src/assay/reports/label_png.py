@@ -17,26 +17,26 @@ SCALE = 2           # pixels per unit: sharp on paper at the label's natural siz
 SMOOTH = 2          # shapes are drawn so much larger and averaged, which text does not need
 
 
-def render_png(label: Mapping[str, Any], page: Page | None = None) -> bytes:
-    """The label as a PNG file, 1600 pixels wide; its text chunk holds the whole statement."""
+def render_png(label: Mapping[str, Any], page: Page | None = None, *, scale: float = SCALE) -> bytes:
+    """The label as a PNG file, 800 pixels wide times `scale`; its text chunk holds the whole statement."""
     page = page or layout(label)
-    size = (round(page.width * SCALE), round(page.height * SCALE))
+    size = (round(page.width * scale), round(page.height * scale))
     picture = Image.new("RGB", (size[0] * SMOOTH, size[1] * SMOOTH), "#ffffff")
     shapes = ImageDraw.Draw(picture)
     for item in page.items:
-        _shape(shapes, item, SCALE * SMOOTH)
+        _shape(shapes, item, scale * SMOOTH)
     picture = picture.resize(size, Image.Resampling.BOX)
     text = ImageDraw.Draw(picture)
     for item in page.items:
         if isinstance(item, Words):
-            _words(text, item)
+            _words(text, item, scale)
         elif isinstance(item, Cells):
-            _cells(text, item)
+            _cells(text, item, scale)
     information = PngInfo()
     information.add_itxt("Description", drawable(statement(label)))
     information.add_itxt("Digest", label["digest"]["sha256"])
     buffer = io.BytesIO()
-    picture.save(buffer, "PNG", pnginfo=information, dpi=(192, 192))
+    picture.save(buffer, "PNG", pnginfo=information, dpi=(96 * scale, 96 * scale))
     return buffer.getvalue()
 
 
@@ -56,23 +56,23 @@ def _shape(draw: ImageDraw.ImageDraw, item: Item, scale: float) -> None:
             draw.line(joined, fill=item.stroke, width=max(1, round(scale * item.stroke_width)), joint="curve")
 
 
-def _words(draw: ImageDraw.ImageDraw, item: Words) -> None:
+def _words(draw: ImageDraw.ImageDraw, item: Words, scale: float) -> None:
     left = item.x - {"start": 0.0, "middle": 0.5, "end": 1.0}[item.anchor] * item.length
-    face = font(SCALE * item.size)
+    face = font(scale * item.size)
     if not item.bold:
-        draw.text((SCALE * left, SCALE * item.y), item.text, fill=item.colour, font=face, anchor="ls")
+        draw.text((scale * left, scale * item.y), item.text, fill=item.colour, font=face, anchor="ls")
         return
-    stroke, left = round(SCALE * boldness(item.size)), left + boldness(item.size)
+    stroke, left = round(scale * boldness(item.size)), left + boldness(item.size)
     for i, letter in enumerate(item.text):              # the bundled font has one weight: a stroke makes it bold
         across = left + length(item.text[:i], item.size) + i * tracking(item.size)
-        draw.text((SCALE * across, SCALE * item.y), letter, fill=item.colour, font=face, anchor="ls",
+        draw.text((scale * across, scale * item.y), letter, fill=item.colour, font=face, anchor="ls",
                   stroke_width=stroke)
 
 
-def _cells(draw: ImageDraw.ImageDraw, item: Cells) -> None:
+def _cells(draw: ImageDraw.ImageDraw, item: Cells, scale: float) -> None:
     for row, line in enumerate(item.rows):
         for column, cell in enumerate(line):
             if cell == "1":
-                left, right = (round(SCALE * (item.x + item.cell * k)) for k in (column, column + 1))
-                top, bottom = (round(SCALE * (item.y + item.cell * k)) for k in (row, row + 1))
+                left, right = (round(scale * (item.x + item.cell * k)) for k in (column, column + 1))
+                top, bottom = (round(scale * (item.y + item.cell * k)) for k in (row, row + 1))
                 draw.rectangle([left, top, right - 1, bottom - 1], fill="#000000")
