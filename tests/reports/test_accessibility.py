@@ -15,6 +15,7 @@ from synthetic_labels import labelled
 
 from assay.account import Account, Line, Picture, Plot, Strip, Table
 from assay.reports import account, html, label_layout, label_statements, label_svg, label_text
+from assay.reports.language import language
 from assay.reports.sheet import Box, Words
 
 browser = pytest.mark.skipif(in_chromium.chromium() is None, reason="Chromium is not installed")
@@ -47,6 +48,7 @@ PAGES: dict[str, Any] = {
     "account": lambda: account.page(ACCOUNT, facts=(("seed", "0"),)).decode(),
     **{f"label {word}": lambda word=word: in_a_page(label_svg.render_svg(labelled(word)))
        for word in synthetic_audit.SIGNALS},
+    "label in German": lambda: in_a_page(label_svg.render_svg(labelled("WARNING"), None, language("de"))),
 }
 
 

@@ -79,6 +79,8 @@ def _texts(label: Mapping[str, Any]) -> Iterator[tuple[str, str, int]]:
         yield "as_test.change", label["as_test"]["change"], LONGEST
     for i, check in enumerate(label["evidence"]["checks"]):
         yield f"evidence.checks.{i}.title", check["title"], LONGEST
+    if "groups" in label:
+        yield "groups.title", label["groups"]["title"], LONGEST
     for i, line in enumerate(label["refusal"]):
         for key in ("sentence", "why"):
             yield f"refusal.{i}.{key}", line[key], LONGEST
