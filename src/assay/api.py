@@ -69,18 +69,21 @@ class Audit:
         return html.write_report(self._store, self.verdicts, Path(path) if path else self.folder / "report.html")
 
     def write(self, *, auditor: str = "", independence: str = "self", contact: str = "",
-              version: str = "unversioned") -> dict[str, Any]:
-        """Report and label beside the findings; returns the label.
+              version: str = "unversioned", languages: Sequence[str] = ()) -> dict[str, Any]:
+        """Report and label beside the findings; returns the label. `languages` (de, fr, nb) are drawn beside English.
 
         `auditor` is who answers for the audit, `independence` self, second-party or third-party, `version` the audited
         system's own; the label says "not attributed" where nobody does.
         """
         from assay.reports import warning_label
+        from assay.reports.language import language
 
+        for code in languages:
+            language(code)                                  # refused before anything is written
         self.report()
         named = {"name": auditor, "independence": independence, "contact": contact} if auditor else None
         label = warning_label.build(self._store, self.verdicts, issued=datetime.now(UTC), auditor=named, version=version)
-        warning_label.write_all(label, self.folder)
+        warning_label.write_all(label, self.folder, languages=languages)
         return label
 
 
@@ -164,6 +167,8 @@ def _check_label(folder: AuditFolder, path: Path, say: Say) -> bool:
         return False
     try:
         expected = {**warning_label.drawn(label), "report.html": html.contents(folder, verdicts)}
+        for code in warning_label.drawn_in(path.parent):
+            expected |= warning_label.drawn(label, code)
     except StoreError:
         raise
     except SHAPE_ERRORS as error:

@@ -155,4 +155,4 @@ def test_wrapping_keeps_every_word() -> None:
 
 
 def test_only_drawable_letters_are_drawn() -> None:
-    assert drawable("Ångström ≤ 5 × 3 – naïve… ‘q’") == "Angstrom at most  5 x 3 - naive… ‘q’"
+    assert drawable("Ångström ≤ 5 × 3 – naïve… ‘q’") == "Ångström at most  5 x 3 - naive… ‘q’"

@@ -61,10 +61,12 @@ def judge(folder: Path, profile: str | None, budget: str) -> int:
               show_default=True, help="How far the auditor is from whoever made the system.")
 @click.option("--contact", default="", help="How to reach the auditor.")
 @click.option("--version", default="unversioned", help="The audited system's own version.")
-def report(folder: Path, **named: str) -> int:
+@click.option("--language", "languages", multiple=True, type=click.Choice(["de", "fr", "nb"]),
+              help="Draw the label in this language too (warning_label.nb.svg, .png, .txt); may be repeated.")
+def report(folder: Path, languages: tuple[str, ...], **named: str) -> int:
     """Write report.html and the warning label of a finished audit again; loads no torch."""
     from assay.api import Audit
 
-    Audit(folder).write(**named)
+    Audit(folder).write(languages=languages, **named)
     click.echo(str(folder / "report.html"))
     return 0

@@ -12,6 +12,7 @@ from assay.profiles.clauses import clauses_for
 from assay.profiles.errors import ProfileError, instead
 from assay.profiles.inherit import resolved
 from assay.profiles.keys import REQUIRED, WORDS, validate_check
+from assay.profiles.plain_words import validate_words
 from assay.profiles.thresholds import default_of, restated
 from assay.records import digest_of
 
@@ -67,6 +68,7 @@ def load(name: str, *, task: str = "reconstruction", budget: str = "standard", t
     for check in data["checks"]:
         validate_check(check, where)
     _references(data, known, where)
+    validate_words(data, where)
     data["budget"] = budget
     data["digest"] = digest_of(data)
     return data

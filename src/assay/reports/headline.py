@@ -91,12 +91,13 @@ def _sentences(signal: Signal, row: Comparison | None, profile: Mapping[str, Any
                           else f"{signal.reason} {finished} of {planned} parts ran.", signal.reason)
         return hazard, "Nothing can be concluded about stability until this is resolved.", "No conclusion"
     if signal.word == "BOUND PROVED":
-        change = plain_change(row.check, row.audited.level)
+        change = plain_change(row.check, row.audited.level).rstrip(",")
         right = "rightly decided " if row.audited.metric == "certified-radius" else ""
         counts = f"{row.audited.certified} of {row.audited.n} {right}{noun(profile, row.check)}"
         was = "was" if row.audited.apart == 1 else "were"
         wrong = f"; {row.audited.apart} more {was} decided wrongly" if row.audited.apart else ""
-        surely = "" if row.audited.failure is None else f" with a probability of {1 - row.audited.failure:.4g}"
+        surely = "" if row.audited.failure is None else (
+            f", with a chance of at most {significant(100 * row.audited.failure)} % to be wrong,")
         return (sentence(f"A bound was proved{surely} for {change}: it holds for {counts}{wrong}.",
                          f"A bound was proved{surely}: it holds for {counts}{wrong}."),
                 "It holds for the stated size of change and share of inputs only.", "Not a proof of safety")

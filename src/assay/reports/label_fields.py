@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -26,6 +27,7 @@ from assay.reports.comparison import (
     worst_estimate,
 )
 from assay.reports.headline import Headline, noise_ratio, noun, space_of
+from assay.reports.label_rules import lawful
 from assay.reports.letters import deceptive
 from assay.reports.refusals import RefusalLine
 from assay.reports.subgroups import Subgroups
@@ -170,12 +172,17 @@ def not_tested(folder: Folder, rows: Sequence[Comparison]) -> list[str]:
     lines += [printable(str(item)) for item in folder.header["profile"]["not_tested"]]
     titles = {str(c["id"]): str(c.get("title") or c["id"]) for c in asked(folder.header["profile"])}
     skipped = {str(s["check"]): str(s["reason"]) for s in folder.skipped}
-    lines += [f"{titles.get(check, check)}: {printable(reason)}" for check, reason in skipped.items()]
-    lines += [f"{r.title}: {printable(r.audited.reason)}" for r in rows if r.audited.check not in skipped
+    lines += [_untested(titles.get(check, check), reason) for check, reason in skipped.items()]
+    lines += [_untested(r.title, r.audited.reason) for r in rows if r.audited.check not in skipped
               and r.audited.outcome in (Outcome.INCONCLUSIVE, Outcome.NOT_APPLICABLE)]
     seen = {r.audited.check for r in rows} | set(skipped)
     lines += [f"{title}: no result" for identity, title in titles.items() if identity not in seen]
     return list(dict.fromkeys(lines)) or ["anything beyond the checks listed on this label"]
+
+
+def _untested(title: str, reason: str) -> str:
+    """A check and why it told nothing; a reason in words that no label says stands in the report alone."""
+    return lawful(f"{title}: {printable(reason)}", f"{title}: the report says why")
 
 
 def profile_of(profile: Mapping[str, Any], rows: Sequence[Comparison]) -> dict[str, Any]:
@@ -190,6 +197,7 @@ def profile_of(profile: Mapping[str, Any], rows: Sequence[Comparison]) -> dict[s
 
 def refusal(lines: Sequence[RefusalLine]) -> list[dict[str, Any]]:
     """Each refusal line of the profile, with its number and where that lies; empty where the profile has none."""
+    lines = [replace(line, why=lawful(line.why, "the report says why")) for line in lines]
     return [{"id": line.id, "check": line.check, "sentence": printable(line.sentence), "state": line.state,
              "limit": line.limit, "value": None if line.measured.value is None else _rounded(line.measured.value),
              "ci95": _interval(line.measured.low, line.measured.high), "n": line.measured.n, "why": printable(line.why),

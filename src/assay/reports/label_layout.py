@@ -11,9 +11,9 @@ from typing import Any
 
 import segno
 
-from assay.reports.label_statements import bar_lines, interval_of, rows, scale_of
+from assay.reports.label_statements import ENGLISH, bar_lines, hazard_of, rows, scale_of, signal_of, title_of, value_of
+from assay.reports.language import Language
 from assay.reports.sheet import Box, Cells, Page, Point, Shape, Sheet, drawable, ellipsed, length, wrapped
-from assay.reports.wording import amount
 
 WIDTH, EDGE, INSIDE = 800.0, 32.0, 736.0
 INK, SOFT, TRACK = "#111111", "#444444", "#e9e9e9"
@@ -23,30 +23,40 @@ BANNERS = {"WARNING": "#e66a12", "CAUTION": "#f0e442", "NOTICE": "#9ccdf0", "NON
 FILLS = {"normal": "#0072b2", "average": "#56b4e9", "worst": "#d55e00", "own": "#009e73"}
 
 
-def layout(label: Mapping[str, Any]) -> Page:
+def layout(label: Mapping[str, Any], tongue: Language = ENGLISH) -> Page:
     """The label as shapes and lines of text."""
     sheet = Sheet(width=WIDTH)
-    _banner(sheet, label["headline"])
-    sheet.paragraph(label["headline"]["hazard"], EDGE, INSIDE, 29, bold=True, leading=1.22)
+    _banner(sheet, label, tongue)
+    hazard, consequence = hazard_of(label, tongue), tongue.shown(label["headline"]["consequence"])
+    sheet.paragraph(hazard, EDGE, INSIDE, 29, bold=True, leading=1.22, language=_foreign(hazard, tongue))
     sheet.y += 8
-    sheet.paragraph(label["headline"]["consequence"], EDGE, INSIDE, 23)
+    sheet.paragraph(consequence, EDGE, INSIDE, 23, language=_foreign(consequence, tongue))
     sheet.y += 20
-    _bars(sheet, label)
-    _rows(sheet, label)
-    _foot(sheet, label)
+    _bars(sheet, label, tongue)
+    _rows(sheet, label, tongue)
+    _foot(sheet, label, tongue)
     height = math.ceil(sheet.y)
     frame = [Box(x=0, y=0, width=WIDTH, height=height, fill="#ffffff"),
              Box(x=5, y=5, width=WIDTH - 10, height=height - 10, stroke=INK, stroke_width=6)]
     return Page(width=WIDTH, height=height, items=(*frame, *sheet.items))
 
 
-def _banner(sheet: Sheet, headline: Mapping[str, Any]) -> None:
-    colour = BANNERS[headline["signal"]]
+def _foreign(text: str, tongue: Language) -> str:
+    """The language of a text where it is not the label's."""
+    return "en" if tongue.is_foreign(text) else ""
+
+
+def _banner(sheet: Sheet, label: Mapping[str, Any], tongue: Language) -> None:
+    word, manner = signal_of(label, tongue)
+    colour = BANNERS[label["headline"]["signal"]]
     sheet.items.append(Box(x=16, y=16, width=768, height=106, fill=colour, stroke=INK, stroke_width=4))
-    _sign(sheet, headline["signal"])
-    sheet.words(headline["signal"], 148, 90, 58 if len(headline["signal"]) < 9 else 50, bold=True)
-    sheet.words("Warning label: AI stability", 768, 52, 20, bold=True, anchor="end")
-    sheet.words(headline["manner"], 768, 104, 22, bold=True, anchor="end")
+    _sign(sheet, label["headline"]["signal"])
+    title = tongue.say("label-title")
+    room = 768 - 148 - 20 - max(length(drawable(title), 20, True), length(drawable(manner), 22, True))
+    size = min(58.0, 58.0 * room / length(drawable(word), 58, True))
+    sheet.words(word, 148, 69 + 0.36 * size, size, bold=True)
+    sheet.words(title, 768, 52, 20, bold=True, anchor="end")
+    sheet.words(manner, 768, 104, 22, bold=True, anchor="end")
     sheet.y = 132
 
 
@@ -66,32 +76,31 @@ def _sign(sheet: Sheet, signal: str) -> None:
         sheet.words("0" if signal == "NONE FOUND" else "<", 84, 86, 48, bold=True, anchor="middle")
 
 
-def _bars(sheet: Sheet, label: Mapping[str, Any]) -> None:
+def _bars(sheet: Sheet, label: Mapping[str, Any], tongue: Language) -> None:
     sheet.items.append(Box(x=16, y=sheet.y, width=768, height=10, fill=INK))
     sheet.y += 10
     results = label["results"]
     if results is None:
         return
     metric = results["metric"]
-    title, note = f"{metric['name']} ({metric['better']} is better)", "mean and 95 % interval"
+    title, note = title_of(metric, tongue), tongue.say("mean-and-interval")
     sheet.words(title, EDGE, sheet.y + 32, 22, bold=True)
     if EDGE + length(title, 22, True) + length(note, 18, False) > EDGE + INSIDE - 12:
         sheet.y += 24                                       # the note on a line of its own
     sheet.words(note, 768, sheet.y + 32, 18, anchor="end", colour=SOFT)
     sheet.y += 44
     low, high = metric["range"]
-    for line in bar_lines(results):
+    for line in bar_lines(results, tongue):
         bold = line.style == "worst"
-        value = line.estimate["value"] if line.estimate else None
-        shown = f"{amount(value, metric['unit'])} {interval_of(line.estimate, metric['unit'])}".strip()
+        shown = value_of(line.estimate, metric["unit"], tongue)
         sheet.words(line.words, EDGE, sheet.y + 22, 20, bold=bold)
         sheet.words(shown, 768, sheet.y + 22, 20, bold=True, anchor="end")
         _bar(sheet, line.style, line.estimate, low, high)
         sheet.y += 58
-    low_text, high_text = scale_of(metric)
+    low_text, high_text = scale_of(metric, tongue)
     sheet.words(low_text, EDGE, sheet.y + 12, 15, colour=SOFT)
     sheet.words(high_text, 768, sheet.y + 12, 15, anchor="end", colour=SOFT)
-    note = "one fixed scale for all four" if results["established"] else "no established method was judged"
+    note = tongue.say("one-scale" if results["established"] else "none-judged")
     sheet.words(note, WIDTH / 2, sheet.y + 12, 15, anchor="middle", colour=SOFT)
     sheet.y += 30
 
@@ -150,20 +159,21 @@ def _dashed(sheet: Sheet, a: Point, b: Point, dash: float = 8.0, gap: float = 5.
         at += dash + gap
 
 
-def _rows(sheet: Sheet, label: Mapping[str, Any]) -> None:
+def _rows(sheet: Sheet, label: Mapping[str, Any], tongue: Language) -> None:
     sheet.items.append(Box(x=16, y=sheet.y, width=768, height=4, fill=INK))
     sheet.y += 12
-    for name, text, limit in rows(label):
+    for name, text, limit in rows(label, tongue):
         top = sheet.y
         sheet.paragraph(name, EDGE, 150, 19, bold=True, leading=1.3)
         after = sheet.y
         sheet.y = top
-        sheet.paragraph(text, 190, 578, 19, leading=1.3, limit=limit)
+        for part in text.split("\n"):
+            sheet.paragraph(part, 190, 578, 19, leading=1.3, limit=limit, language=_foreign(part, tongue))
         sheet.y = max(sheet.y, after) + 7
     sheet.y += 6
 
 
-def _foot(sheet: Sheet, label: Mapping[str, Any]) -> None:
+def _foot(sheet: Sheet, label: Mapping[str, Any], tongue: Language) -> None:
     sheet.items.append(Box(x=16, y=sheet.y, width=768, height=4, fill=INK))
     top = sheet.y + 18
     code = tuple("".join(str(int(cell)) for cell in row) for row in segno.make(
@@ -171,15 +181,16 @@ def _foot(sheet: Sheet, label: Mapping[str, Any]) -> None:
     cell = 168.0 / len(code)
     sheet.items.append(Cells(x=768 - cell * len(code), y=top, cell=cell, rows=code))
     subject, digest = label["subject"], label["subject"]["digest"]["sha256"]
+    evidence = label["provenance"]["audit_digest"]["sha256"]
     version = "" if subject["version"] == "unversioned" else f" {subject['version']}"
     sheet.y = top - 4
     lines = wrapped(drawable(subject["name"] + version), 540, 23, True)
     shown = lines[0] if len(lines) < 2 else ellipsed(lines[0], 540, 23, True)
     sheet.words(shown, EDGE, top + 20, 23, bold=True)
     for i, (text, bold, colour) in enumerate((
-            ("This label is for this system only, sha256:", False, SOFT), (digest[:32], False, INK),
-            (digest[32:], False, INK), (f"Evidence: {label['provenance']['audit_digest']['sha256'][:32]}", False, SOFT),
-            (f"Check it: {label['provenance']['replay']}", True, INK))):
+            (tongue.say("this-system-only"), False, SOFT), (digest[:32], False, INK),
+            (digest[32:], False, INK), (tongue.say("evidence-digest", digest=evidence[:32]), False, SOFT),
+            (tongue.say("check-it", command=label["provenance"]["replay"]), True, INK))):
         sheet.words(text, EDGE, top + 50 + 27 * i + (6 if bold else 0), 18, bold=bold, colour=colour)
     sheet.y = top + 196
 

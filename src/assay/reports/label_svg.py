@@ -7,20 +7,21 @@ from typing import Any
 from xml.sax.saxutils import escape
 
 from assay.reports.label_layout import layout
-from assay.reports.label_statements import statement
+from assay.reports.label_statements import ENGLISH, signal_of, statement
+from assay.reports.language import Language
 from assay.reports.sheet import Box, Cells, Item, Page, Shape, drawable
 
 FAMILY = "Aileron, Helvetica, Arial, 'Liberation Sans', sans-serif"
 
 
-def render_svg(label: Mapping[str, Any], page: Page | None = None) -> str:
+def render_svg(label: Mapping[str, Any], page: Page | None = None, tongue: Language = ENGLISH) -> str:
     """The label as a standalone SVG file; a screen reader gets the whole statement as its description."""
-    page = page or layout(label)
-    title = f"Warning label: {label['headline']['signal']}, {label['subject']['name']}"
+    page = page or layout(label, tongue)
+    title = tongue.say("label-of", signal=signal_of(label, tongue)[0], name=label["subject"]["name"])
     head = (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_n(page.width)} {_n(page.height)}" '
-            f'width="{_n(page.width)}" height="{_n(page.height)}" role="img" aria-labelledby="t d" '
+            f'width="{_n(page.width)}" height="{_n(page.height)}" role="img" aria-labelledby="t d" lang="{tongue.code}" '
             f'font-family="{FAMILY}"><title id="t">{escape(drawable(title))}</title>'
-            f'<desc id="d">{escape(drawable(statement(label)))}</desc>')
+            f'<desc id="d">{escape(drawable(statement(label, tongue)))}</desc>')
     return "\n".join([head, *(_painted(item) for item in page.items), "</svg>\n"])
 
 
@@ -35,6 +36,7 @@ def _painted(item: Item) -> str:
     if isinstance(item, Cells):
         return _cells(item)
     weight = ' font-weight="700"' if item.bold else ""
+    weight += f' lang="{item.language}"' if item.language else ""
     # textLength gives every font the width that the layout measured, so that nothing overlaps or runs out.
     return (f'<text x="{_n(item.x)}" y="{_n(item.y)}" font-size="{_n(item.size)}"{weight} fill="{item.colour}" '
             f'text-anchor="{item.anchor}" textLength="{_n(item.length)}" lengthAdjust="spacingAndGlyphs">'

@@ -9,17 +9,17 @@ from typing import Literal
 
 from PIL import ImageFont
 
+from assay.reports.accents import marked, plain
 from assay.reports.wording import printable
 
 Anchor = Literal["start", "middle", "end"]
 Point = tuple[float, float]
 
-# The bundled font has basic Latin letters only: signs are spelt, accents dropped, the rest becomes a question mark, in
-# SVG as in PNG, so that both say the same. The JSON keeps the original.
+# The bundled font has basic Latin letters only: signs are spelt, common marks drawn (`accents`), other marks dropped, and
+# the rest becomes a question mark, in SVG as in PNG, so that both say the same. The JSON keeps the original.
 _SPELT = str.maketrans({
     "–": "-", "—": "-", "−": "-", "‑": "-", "×": "x", "≤": "at most ", "≥": "at least ", "‖": "||", "∞": "inf",
-    "ℓ": "l", "σ": "sigma", "µ": "u", "μ": "u", "→": "->", "\u00a0": " ", "ß": "ss", "ø": "o", "Ø": "O", "æ": "ae",
-    "œ": "oe", "ł": "l", "Ł": "L", "đ": "d",
+    "ℓ": "l", "σ": "sigma", "µ": "u", "μ": "u", "→": "->", "\u00a0": " ", "ł": "l", "Ł": "L", "đ": "d", "„": "“",
 })
 _SIGNS = "…·±‘’“”°«»"
 
@@ -60,6 +60,7 @@ class Words:
     bold: bool = False
     anchor: Anchor = "start"
     colour: str = "#111111"
+    language: str = ""          # where it is not the drawing's own
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,20 +99,20 @@ class Sheet:
     items: list[Item] = field(default_factory=list)
 
     def words(self, text: str, x: float, y: float, size: float, *, bold: bool = False, anchor: Anchor = "start",
-              colour: str = "#111111") -> None:
-        spelt = drawable(text)
-        self.items.append(Words(x=x, y=y, size=size, text=spelt, length=length(spelt, size, bold), bold=bold,
-                                anchor=anchor, colour=colour))
+              colour: str = "#111111", language: str = "") -> None:
+        shown = drawable(text)
+        self.items.append(Words(x=x, y=y, size=size, text=shown, length=length(shown, size, bold), bold=bold,
+                                anchor=anchor, colour=colour, language=language))
 
     def paragraph(self, text: str, x: float, width: float, size: float, *, bold: bool = False, leading: float = 1.28,
-                  colour: str = "#111111", limit: int = 99) -> None:
+                  colour: str = "#111111", limit: int = 99, language: str = "") -> None:
         """Wrapped text from `self.y` on, at most `limit` lines."""
         lines = wrapped(drawable(text), width, size, bold)
         if len(lines) > limit:
             lines = [*lines[:limit - 1], ellipsed(lines[limit - 1], width, size, bold)]
         for line in lines:
             self.y += size * leading
-            self.words(line, x, self.y - size * (leading - 1), size, bold=bold, colour=colour)
+            self.words(line, x, self.y - size * (leading - 1), size, bold=bold, colour=colour, language=language)
 
     def line(self, *points: Point, width: float = 2.0, colour: str = "#111111") -> None:
         self.items.append(Shape(points=points, stroke=colour, stroke_width=width, closed=False))
@@ -120,12 +121,18 @@ class Sheet:
 def drawable(text: str) -> str:
     """The text in characters that the bundled font has.
 
-    >>> drawable("15–20 × ℓ₂, naïve"), drawable("数")
-    ('15-20 x l2, naive', '?')
+    >>> drawable("15–20 × ℓ₂, naïve café"), drawable("数")
+    ('15-20 x l2, naive café', '?')
     """
-    parts = (c if c in _SIGNS else unicodedata.normalize("NFKD", c.translate(_SPELT)) for c in printable(text))
-    plain = "".join(c for c in "".join(parts) if not unicodedata.combining(c))   # decomposed: accents stand alone
-    return "".join(c if 32 <= ord(c) < 127 or c in _SIGNS else "?" for c in plain)
+    whole = unicodedata.normalize("NFC", printable(text))
+    parts = (c if c in _SIGNS or marked(c) else unicodedata.normalize("NFKD", c.translate(_SPELT)) for c in whole)
+    bare = "".join(c for c in "".join(parts) if not unicodedata.combining(c))   # decomposed: marks stand alone
+    return "".join(c if 32 <= ord(c) < 127 or c in _SIGNS or marked(c) else "?" for c in bare)
+
+
+def spelt(text: str) -> str:
+    """The text in the letters of the bundled font alone, marks left out."""
+    return text if text.isascii() else "".join(plain(c) for c in text)
 
 
 @functools.cache
@@ -149,7 +156,8 @@ def tracking(size: float) -> float:
 
 def length(text: str, size: float, bold: bool = False) -> float:
     """Width of the text; measured large and scaled, so that hinting does not depend on the size."""
-    return font(100).getlength(text) * size / 100 + (_bold_extra(len(text), size) if bold else 0.0)
+    letters = spelt(text)
+    return font(100).getlength(letters) * size / 100 + (_bold_extra(len(letters), size) if bold else 0.0)
 
 
 def _bold_extra(letters: int, size: float) -> float:

@@ -31,6 +31,7 @@ from typing import Any, Literal, NamedTuple
 
 from assay.records import Outcome, Verdict
 from assay.reports.comparison import Comparison, asked, compare, judged
+from assay.reports.label_rules import lawful
 from assay.reports.wording import printable, significant
 
 SignalWord = Literal["WARNING", "CAUTION", "NOTICE", "NONE FOUND", "BOUND PROVED"]
@@ -115,7 +116,8 @@ def _without_harm(ordered: Sequence[Comparison], profile: Mapping[str, Any], com
     if unclear:
         row = unclear[0]
         why = printable(row.audited.reason).rstrip(".")
-        reason = f"“{row.title}” could not be judged: {why}."
+        bare = f"“{row.title}” could not be judged."
+        reason = lawful(f"{bare[:-1]}: {why}.", bare)
         return Decision(signal=_signal("NOTICE", profile, row, "N3", reason), on=row)
     if absent := _absent(ordered, profile):
         reason = f"“{absent}” was not judged, so the profile did not run in full."

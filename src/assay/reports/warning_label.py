@@ -25,8 +25,10 @@ from assay.reports.comparison import Folder, compare, is_complete
 from assay.reports.headline import headline
 from assay.reports.label_layout import layout
 from assay.reports.label_png import render_png
+from assay.reports.label_rules import broken_rule
 from assay.reports.label_svg import render_svg
 from assay.reports.label_text import render_text
+from assay.reports.language import CODES, LanguageError, language
 from assay.reports.letters import deceptive
 from assay.reports.refusals import refusal_lines
 from assay.reports.subgroups import subgroups
@@ -34,8 +36,8 @@ from assay.reports.two_classes import as_tests, told_with
 from assay.reports.wording import printable
 from assay.store import StoreError, write_aside
 
-__all__ = ["LabelError", "ahead", "build", "canonical", "differences", "drawn", "expired", "read", "read_canonical",
-           "render_png", "render_svg", "render_text", "validate", "write_all"]
+__all__ = ["LabelError", "LanguageError", "ahead", "build", "canonical", "differences", "drawn", "drawn_in", "expired",
+           "read", "read_canonical", "render_png", "render_svg", "render_text", "validate", "write_all"]
 
 VERSION = "0.5"
 MOST_BYTES = 1 << 20
@@ -112,7 +114,7 @@ def canonical(label: Mapping[str, Any]) -> bytes:
 
 
 def validate(label: Any) -> None:
-    """Nothing, or `LabelError` naming the first field that breaks the schema or the digest.
+    """Nothing, or `LabelError` naming the first field that breaks the schema, a wording rule or the digest.
 
     The schema refuses a WARNING without replayable evidence, a NONE FOUND on incomplete evidence, and a BOUND PROVED
     without a certificate; the digest refuses any changed byte that still fits the schema.
@@ -132,6 +134,8 @@ def validate(label: Any) -> None:
     for where, text in _texts(label, ""):
         if reason := deceptive(text):
             raise LabelError(f"{where}: {printable(text)[:60]!r} {reason}; give it in plain letters")
+    if broken := broken_rule(label):
+        raise LabelError(broken)
     if label["digest"]["sha256"] != _digest(label):
         raise LabelError("digest.sha256: the label was changed after it was issued; build it again from its audit")
 
@@ -180,21 +184,34 @@ def ahead(label: Mapping[str, Any], now: datetime) -> bool:
     return datetime.fromisoformat(label["issued"]) > now + timedelta(days=1)
 
 
-def write_all(label: Mapping[str, Any], folder: Path) -> list[Path]:
-    """Write warning_label.json, .svg, .png and .txt into the folder, each aside and then renamed; return the paths."""
+def write_all(label: Mapping[str, Any], folder: Path, *, languages: Sequence[str] = ("en",)) -> list[Path]:
+    """Write warning_label.json, .svg, .png and .txt into the folder, each aside and then renamed; return the paths.
+
+    Drawings in other `languages` stand beside the English ones, as warning_label.nb.svg and so on; those that are there
+    already are drawn again.
+    """
     validate(label)
-    written = []
-    for name, content in {"warning_label.json": canonical(label), **drawn(label)}.items():
+    written, contents = [], {"warning_label.json": canonical(label)}
+    for code in dict.fromkeys(["en", *languages, *drawn_in(folder)]):
+        contents |= drawn(label, code)
+    for name, content in contents.items():
         write_aside(folder / name, content)
         written.append(folder / name)
     return written
 
 
-def drawn(label: Mapping[str, Any]) -> dict[str, bytes]:
+def drawn(label: Mapping[str, Any], code: str = "en") -> dict[str, bytes]:
     """The label's drawings and its text, by file name: what anyone who has its JSON draws again, byte for byte."""
-    page = layout(label)
-    return {"warning_label.svg": render_svg(label, page).encode(), "warning_label.png": render_png(label, page),
-            "warning_label.txt": render_text(label).encode()}
+    tongue = language(code)
+    page, stem = layout(label, tongue), "warning_label" if code == "en" else f"warning_label.{code}"
+    return {f"{stem}.svg": render_svg(label, page, tongue).encode(), f"{stem}.png": render_png(label, page, tongue),
+            f"{stem}.txt": render_text(label, tongue).encode()}
+
+
+def drawn_in(folder: Path) -> list[str]:
+    """The languages beside English that the folder has a drawing in."""
+    kinds = ("svg", "png", "txt")
+    return [code for code in CODES if any((folder / f"warning_label.{code}.{kind}").exists() for kind in kinds)]
 
 
 def _texts(value: Any, where: str) -> Iterator[tuple[str, str]]:

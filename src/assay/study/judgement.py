@@ -93,7 +93,7 @@ def _one(card: Mapping[str, Any], p: float, negative: float) -> Judgement:
         if use is not None and use["n"] and _against_use(card) <= success["against"]:
             return says(NOT_CONSISTENT, f"the system follows it in {100 * use['value']:.0f} % of conflicts (at most "
                                         f"{100 * use['high']:.0f} %), and a network taught nothing else is found out")
-        if use is None or follows in ("truth", "not asked"):
+        if use is None or not use["n"] or use["low"] <= IGNORED:
             return says(NOT_CONSISTENT, f"it tells the class in {100 * success['value']:.0f} % (at most "
                                         f"{100 * success['high']:.0f} %), less than {100 * card['threshold']:.0f} %")
         return says(INCONCLUSIVE, f"it is followed in {100 * use['value']:.0f} % of conflicts, though it tells the class in "
