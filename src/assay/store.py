@@ -84,6 +84,19 @@ def read_plain(path: Path, most: int = MOST_BYTES) -> bytes:
     return content
 
 
+def read_object(path: Path, *, missing: str, broken: str = "") -> dict[str, Any]:
+    """The JSON object of a file; `missing` and `broken` say what to do where there is none, or where it is no JSON."""
+    try:
+        data = strict_json.parse(read_plain(path))
+    except FileNotFoundError:
+        raise StoreError(f"{path}: no such file; {missing}") from None
+    except strict_json.StrictJsonError as error:
+        raise StoreError(f"{path}: not valid JSON ({error}){broken and '; '}{broken}") from None
+    if not isinstance(data, dict):
+        raise StoreError(f"{path}: expected a JSON object")
+    return data
+
+
 class AuditFolder:
     """Reading and writing one audit's folder."""
 
@@ -105,7 +118,7 @@ class AuditFolder:
         if existing.exists():
             if existing.read_bytes() != text:
                 _ = folder.header           # a truncated one is named as such
-                raise StoreError(f"{existing}: this folder holds another audit ({_difference(existing, text)} differs); "
+                raise StoreError(f"{existing}: this folder holds another audit ({difference(existing, text)} differs); "
                                  "choose another --out, or delete the folder")
         else:
             write_aside(folder.path / "plan.json", to_json(plan, indent=1).encode())
@@ -277,16 +290,7 @@ class AuditFolder:
             file.write(json.dumps(entry, sort_keys=True) + "\n")
 
     def _json(self, name: str) -> dict[str, Any]:
-        path = self.path / name
-        try:
-            data = strict_json.parse(read_plain(path))
-        except FileNotFoundError:
-            raise StoreError(f"{path}: no such file; is {self.path} the folder of an audit?") from None
-        except strict_json.StrictJsonError as error:
-            raise StoreError(f"{path}: not valid JSON ({error})") from None
-        if not isinstance(data, dict):
-            raise StoreError(f"{path}: expected a JSON object")
-        return data
+        return read_object(self.path / name, missing=f"is {self.path} the folder of an audit?")
 
 
 def witness_key(row: Mapping[str, Any]) -> str:
@@ -308,6 +312,7 @@ def _plain(path: Path) -> bool:
     return not path.is_symlink() and (path.is_file() or path.is_dir())
 
 
-def _difference(existing: Path, text: bytes) -> str:
+def difference(existing: Path, text: bytes) -> str:
+    """The keys in which a header that is there differs from the one that is wanted."""
     old, new = json.loads(existing.read_text(encoding="utf-8")), json.loads(text)
     return ", ".join(sorted(k for k in {*old, *new} if old.get(k) != new.get(k))) or "its layout"

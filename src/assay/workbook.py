@@ -9,13 +9,16 @@ other work is refused. Times live in the log, outside the manifest: equal runs h
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from assay.file_digests import file_digest
 from assay.records import FORMAT_VERSION, digest_of, to_json
-from assay.store import StoreError, write_aside
+from assay.store import StoreError, difference, read_object, write_aside
+
+Watch = Callable[[str, int, int], None]         # part about to run, parts done, parts in all
 
 
 class Workbook:
@@ -34,10 +37,9 @@ class Workbook:
                 raise StoreError(f"{book.path}: this folder holds other files and no header.json; choose another --out")
             write_aside(existing, text)
         elif existing.read_bytes() != text:
-            old, new = book.header, json.loads(text)
-            differ = ", ".join(sorted(k for k in {*old, *new} if old.get(k) != new.get(k)))
-            raise StoreError(f"{existing}: this folder holds other work ({differ} differs); choose another --out, or delete "
-                             "the folder")
+            _ = book.header             # a truncated one is named as such
+            raise StoreError(f"{existing}: this folder holds other work ({difference(existing, text)} differs); choose "
+                             "another --out, or delete the folder")
         return book
 
     @property
@@ -56,6 +58,19 @@ class Workbook:
         write_aside(self._part(part), to_json(results, indent=1).encode())
         with (self.path / "log.jsonl").open("a", encoding="utf-8") as log:
             log.write(json.dumps({"part": part, "seconds": round(seconds, 3)}) + "\n")
+
+    def fill(self, parts: Mapping[str, Callable[[], Mapping[str, Any]]],
+             watch: Watch | None = None) -> dict[str, dict[str, Any]]:
+        """Compute the parts that are not there yet, in their order, seal the folder, and return the results of all."""
+        for done, (name, work) in enumerate(parts.items()):
+            if self.has(name):
+                continue
+            if watch is not None:
+                watch(name, done, len(parts))
+            start = time.perf_counter()
+            self.write(name, work(), time.perf_counter() - start)
+        self.seal()
+        return {name: self.read(name) for name in parts}
 
     def hashes(self) -> dict[str, str]:
         """Relative path → sha256 of the header and every part now on disk."""
@@ -77,12 +92,4 @@ class Workbook:
         return self.path / "parts" / f"{part}.json"
 
     def _json(self, path: Path) -> dict[str, Any]:
-        try:
-            data = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise StoreError(f"{path}: no such file") from None
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise StoreError(f"{path}: not valid JSON ({error}); delete it and run the same command again") from None
-        if not isinstance(data, dict):
-            raise StoreError(f"{path}: expected a JSON object")
-        return data
+        return read_object(path, missing="run the same command again", broken="delete it and run the same command again")

@@ -7,13 +7,13 @@ from pathlib import Path
 import click
 
 from assay.cli.group import cli
-
-NAMES = ("stripes", "second-coordinate", "existence", "before-after", "hallucination")
+from assay.cli.pages import show
+from assay.experiments import MODULES, SIZES
 
 
 @cli.command()
-@click.argument("name", type=click.Choice(NAMES))
-@click.option("--size", type=click.Choice(["quick", "full"]), default="quick", show_default=True,
+@click.argument("name", type=click.Choice(list(MODULES)))
+@click.option("--size", type=click.Choice(SIZES), default="quick", show_default=True,
               help="quick: minutes, one or few seeds; full: as published, up to an hour.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the results (default runs/experiment-NAME-SIZE).")
@@ -24,14 +24,8 @@ def experiment(name: str, size: str, seed: int, out: Path | None) -> int:
     seven intervals. existence: a network exists; training and computing need not find it. before-after: errors and smallest
     flips of classifiers before and after deep learning. hallucination: a detail planted in training appears where it is not.
     """
-    from rich.console import Console
-
     from assay.experiments.experiment import find, run_experiment
-    from assay.records import digest_of
-    from assay.reports import account
     from assay.reports.progress import duration
-    from assay.store import write_aside
-    from assay.workbook import Workbook
 
     chosen, folder = find(name), out or Path("runs") / f"experiment-{name}-{size}"
     parts = chosen.parts(size, seed)
@@ -39,8 +33,5 @@ def experiment(name: str, size: str, seed: int, out: Path | None) -> int:
                "core", err=True)
     told = run_experiment(chosen, folder, size=size, seed=seed, watch=lambda part, done, total: click.echo(
         f"  {done + 1} of {total}: {part}", err=True))
-    facts = (("experiment", name), ("size", size), ("seed", str(seed)), ("results", digest_of(Workbook(folder).hashes())))
-    write_aside(folder / "report.html", account.page(told, facts=facts))
-    Console(stderr=True).print(account.summary(told))
-    click.echo(str(folder / "report.html"))
+    show(told, folder, (("experiment", name), ("size", size), ("seed", str(seed))))
     return 0

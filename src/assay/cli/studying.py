@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from assay.cli.group import cli
+from assay.cli.pages import show
 
 
 @cli.command()
@@ -37,18 +38,13 @@ def study(system: str, structures: str, words: tuple[str, ...], missing: tuple[f
     thumbnail. Of tables: each column, what is missing. Of texts: length, and the words given. Beside each verdict stand a
     network taught to follow the structure, and classes exchanged at random. Running again resumes.
     """
-    from rich.console import Console
-
     from assay.arrays import InputError
     from assay.audits.prepare import session_from
     from assay.audits.recipe import Recipe
-    from assay.records import digest_of, to_data
-    from assay.reports import account
+    from assay.records import to_data
     from assay.reports.progress import duration
-    from assay.store import write_aside
     from assay.study.run import Study, forecast, run_study
     from assay.systems.protocol import System
-    from assay.workbook import Workbook
 
     session = session_from(Recipe(systems=(system,), established=("none",), seed=seed,
                                   weights={system: str(weights)} if weights else {}, **said))
@@ -63,11 +59,8 @@ def study(system: str, structures: str, words: tuple[str, ...], missing: tuple[f
     with session.threading():
         told = run_study(made, folder, {"system": to_data(session.systems[0].record), "data": to_data(session.data.record)},
                          watch=lambda part, done, total: click.echo(f"  {done + 1} of {total}: {part}", err=True))
-    facts = (("system", f"{session.name}, {session.systems[0].record.digest}"), ("data", session.data.record.description),
-             ("seed", str(seed)), ("results", digest_of(Workbook(folder).hashes())))
-    write_aside(folder / "report.html", account.page(told, facts=facts))
-    Console(stderr=True).print(account.summary(told))
-    click.echo(str(folder / "report.html"))
+    show(told, folder, (("system", f"{session.name}, {session.systems[0].record.digest}"),
+                        ("data", session.data.record.description), ("seed", str(seed))))
     return 0
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +10,10 @@ from typing import Any
 
 from assay.account import Account
 from assay.arrays import InputError
+from assay.experiments import MODULES, SIZES
 from assay.records import to_json
 from assay.store import write_aside
-from assay.workbook import Workbook
+from assay.workbook import Watch, Workbook
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,15 +35,6 @@ class Experiment:
     tell: Callable[[Mapping[str, dict[str, Any]], str], Account]   # results by part, size
 
 
-MODULES = {
-    "stripes": "assay.experiments.stripes", "second-coordinate": "assay.experiments.second_coordinate",
-    "existence": "assay.experiments.existence", "before-after": "assay.experiments.before_after",
-    "hallucination": "assay.experiments.hallucination",
-}
-Watch = Callable[[str, int, int], None]         # part about to run, parts done, parts in all
-SIZES = ("quick", "full")
-
-
 def find(name: str) -> Experiment:
     """The experiment of this name; `InputError` naming those that exist."""
     if name not in MODULES:
@@ -61,15 +52,7 @@ def run_experiment(experiment: Experiment, path: Path, *, size: str = "quick", s
     if size not in SIZES:
         raise InputError(f"size {size!r}: it is one of {', '.join(SIZES)}")
     book = Workbook.create(path, {"experiment": experiment.id, "size": size, "seed": seed})
-    parts = experiment.parts(size, seed)
-    for done, part in enumerate(parts):
-        if book.has(part.name):
-            continue
-        if watch is not None:
-            watch(part.name, done, len(parts))
-        start = time.perf_counter()
-        book.write(part.name, part.run(), time.perf_counter() - start)
-    book.seal()
-    told = experiment.tell({part.name: book.read(part.name) for part in parts}, size)
+    results = book.fill({part.name: part.run for part in experiment.parts(size, seed)}, watch)
+    told = experiment.tell(results, size)
     write_aside(book.path / "account.json", to_json(told, indent=1).encode())
     return told

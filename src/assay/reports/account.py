@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import functools
 import math
-from importlib.resources import files
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from assay.account import Account, Picture, Plot
-from assay.reports import figures
+from assay.reports import figures, pages
 from assay.reports.pictures import data_uri
 from assay.reports.wording import amount, printable
 
@@ -23,8 +20,8 @@ def page(account: Account, *, facts: tuple[tuple[str, str], ...] = ()) -> bytes:
     """The page's bytes: no script, no link to anywhere; `facts` (name, value) say what was run."""
     plots = [_drawn(plot) for plot in account.plots]
     strips = [(strip.title, [(p.caption, _uri(p)) for p in strip.pictures]) for strip in account.strips]
-    text = _environment().from_string(_text("account.html.j2")).render(
-        style=Markup(_text("report.css")), account=account, plots=plots, strips=strips, facts=facts)
+    text = pages.environment().from_string(pages.template("account.html.j2")).render(
+        style=Markup(pages.template("report.css")), account=account, plots=plots, strips=strips, facts=facts)
     return str(text).encode()
 
 
@@ -69,19 +66,4 @@ def _drawn(plot: Plot) -> dict[str, Any]:
     chart = figures.Chart(title=plot.title, x_label=plot.x_label, y_label=plot.y_label, series=series,
                           x_text=lambda x: text(x, plot.x_log, ""), y_text=lambda y: text(y, plot.y_log, plot.kind),
                           from_zero=not plot.y_log)
-    head, body = figures.table(chart)
-    return {"chart": chart, "svg": Markup(figures.line_chart(chart)), "head": head, "body": body}
-
-
-@functools.cache
-def _text(name: str) -> str:
-    return files("assay.reports").joinpath("templates", name).read_text(encoding="utf-8")
-
-
-@functools.cache
-def _environment() -> Environment:
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.globals |= {"legend_key": lambda style: Markup(figures.legend_key(style))}
-    environment.finalize = lambda value: value if isinstance(value, Markup) else (
-        printable(value).replace(" %", "\u00a0%") if isinstance(value, str) else value)
-    return environment
+    return pages.drawn(chart)

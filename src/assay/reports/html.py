@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 
 from assay.numerics.binary import SPECIFICITY
 from assay.profiles.thresholds import counts, thresholds_of
 from assay.records import Finding, Verdict
-from assay.reports import figures
+from assay.reports import pages
 from assay.reports.bars import bar_range, bars
 from assay.reports.brackets import Brackets, bracket_table, brackets, estimate_note
 from assay.reports.comparison import Comparison, Folder, compare, is_complete
@@ -71,10 +70,11 @@ def render(folder: Folder, verdicts: Sequence[Verdict], *, budget: int = BUDGET)
     rows = compare(verdicts, profile)
     top = headline(folder, verdicts, findings=findings)
     shown, refused = galleries(folder, findings, verdicts, budget=budget)
-    template = _environment().from_string(_text("report.html.j2"))
+    template = _environment().from_string(pages.template("report.html.j2"))
     return template.render(
-        style=Markup(_text("report.css")), header=folder.header, profile=profile, top=top, complete=is_complete(folder),
-        done=folder.done, skipped=folder.skipped, rows=rows, bars=bars(top.on, findings) if top.on else [],
+        style=Markup(pages.template("report.css")), header=folder.header, profile=profile, top=top,
+        complete=is_complete(folder), done=folder.done, skipped=folder.skipped, rows=rows,
+        bars=bars(top.on, findings) if top.on else [],
         charts=_charts(rows, findings), kinds=_kinds(rows, findings),
         estimates=[estimate_note(row.check, row.audited.system, findings) for row in rows],
         brackets=_brackets(brackets(rows, findings)), proofs=WORST,
@@ -106,7 +106,7 @@ def _charts(rows: Sequence[Comparison], findings: Sequence[Finding]) -> list[dic
         charts = ladder_charts(row.check, findings, row.audited.system,
                                row.established.system if row.established else None)
         if charts:
-            found.append({"row": row, "charts": [_drawn(chart) for chart in charts]})
+            found.append({"row": row, "charts": [pages.drawn(chart) for chart in charts]})
     return found
 
 
@@ -122,11 +122,6 @@ def _brackets(known: Sequence[Brackets]) -> dict[str, list[tuple[Table, int]]]:
     for one in known:
         found.setdefault(one.check, []).append((bracket_table(one), len(one.samples)))
     return found
-
-
-def _drawn(chart: figures.Chart) -> dict[str, Any]:
-    head, body = figures.table(chart)
-    return {"chart": chart, "svg": Markup(figures.line_chart(chart)), "head": head, "body": body}
 
 
 def _flags(verdicts: Sequence[Verdict], findings: Sequence[Finding]) -> list[dict[str, Any]]:
@@ -151,11 +146,6 @@ def _stops(findings: Sequence[Finding]) -> list[tuple[str, str, int]]:
     return [(stop.value, stop.sentence, n) for stop, n in sorted(counts.items(), key=lambda item: -item[1])]
 
 
-@functools.cache
-def _text(name: str) -> str:
-    return files("assay.reports").joinpath("templates", name).read_text(encoding="utf-8")
-
-
 def _scaled(value: float | None, scale: tuple[float, float]) -> float:
     """Position on the bar's scale in percent, clipped to it."""
     if value is None:
@@ -174,12 +164,8 @@ def _settings(value: Mapping[str, Any]) -> str:
 
 @functools.cache
 def _environment() -> Environment:
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = pages.environment()
     environment.filters |= {"amount": amount, "span": span, "printable": printable, "significant": significant,
                             "settings": _settings, "area": area, "passage": _passage}
-    environment.globals |= {"scaled": _scaled, "bar_range": bar_range,
-                            "legend_key": lambda style: Markup(figures.legend_key(style))}
-    # Names come from users' files: whatever is printed has its control characters written out first.
-    environment.finalize = lambda value: value if isinstance(value, Markup) else (
-        printable(value).replace(" %", "\u00a0%") if isinstance(value, str) else value)
+    environment.globals |= {"scaled": _scaled, "bar_range": bar_range}
     return environment

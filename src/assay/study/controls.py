@@ -66,13 +66,13 @@ def given_classes(g: Editable, x: Tensor, reference: Tensor, z: Tensor, classes:
     return g.given(x, g.content(reference[places]))
 
 
-def permuted(g: Structure, decide: Callable[[Tensor], Tensor], data: Material, *, seed: int) -> dict[str, Any]:
+def permuted(g: Structure, decide: Callable[[Tensor], Tensor], own: Tensor, data: Material, *, seed: int) -> dict[str, Any]:
     """False alarms: classes exchanged at random, twenty times; how often success, and use where it can be asked, is
     positive.
 
-    Accuracy of the system and threshold are those of the exchanged classes, so nothing but chance is asked to pass.
+    `own` are the system's decisions on the judged half. Its accuracy and the threshold are those of the exchanged classes,
+    so nothing but chance is asked to pass.
     """
-    own = decide(data.x[data.judged])
     alarms = 0
     for k in range(PERMUTED):
         order = torch.randperm(len(data.y), generator=stream(seed, "permuted", k))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import inspect
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +29,8 @@ from assay.study.statistics import accuracy_draws, balanced_accuracy
 from assay.study.surrogate import surrogate
 from assay.study.use import Use, use
 from assay.systems.protocol import System
-from assay.workbook import Workbook
+from assay.workbook import Watch, Workbook
 
-Watch = Callable[[str, int, int], None]
 CHUNK = 256             # inputs asked at once
 
 
@@ -43,7 +43,6 @@ class Study:
     structures: tuple[Structure, ...]
     refused: Mapping[str, str]
     seed: int
-    _flips: Flips | None = field(default=None, repr=False)
 
     @classmethod
     def of(cls, system: System, data: Material, candidates: Sequence[Structure], *, seed: int = 0) -> Study:
@@ -75,10 +74,15 @@ class Study:
                 found.append(torch.where(torch.isfinite(scores).all(1), scores.argmax(1), -1))
         return torch.cat(found)
 
+    @cached_property
+    def judged(self) -> Tensor:
+        """The system's decisions on the judged half as it is, asked once."""
+        return self.decide(self.data.x[self.data.judged])
+
+    @cached_property
     def flips(self) -> Flips:
-        if self._flips is None:
-            self._flips = flips(self.scores, self.data, seed=self.seed)
-        return self._flips
+        """The smallest flips that all structures are set beside, searched once."""
+        return flips(self.scores, self.data, seed=self.seed)
 
     def parts(self) -> dict[str, Callable[[Workbook], dict[str, Any]]]:
         """What is to be computed, in order; later parts may read earlier ones."""
@@ -94,8 +98,8 @@ class Study:
         return found
 
     def _system(self) -> dict[str, Any]:
-        x, y = self.data.part(self.data.judged)
-        decided, chance = self.decide(x), 1 / self.data.classes
+        y = self.data.y[self.data.judged]
+        decided, chance = self.judged, 1 / self.data.classes
         right = decided == y
         accuracy = balanced_accuracy(right, y, chance, self.seed)
         if accuracy.low <= chance:
@@ -105,7 +109,7 @@ class Study:
         told: dict[str, Any] = {"accuracy": asdict(accuracy), "right": int(right.sum()), "n": len(y),
                                 "classes": self.data.classes, "no_number": int((decided < 0).sum())}
         if self.gradients:
-            found = self.flips()
+            found = self.flips
             told |= {"flips": {"size": found.size.tolist(), "truth": found.truth.tolist()},
                      "spectrum": spectrum(self.scores, found), "reference": asdict(reference(self.data, seed=self.seed))}
         return told
@@ -116,17 +120,17 @@ class Study:
         x, y = self.data.part(self.data.fit)
         jx, jy = self.data.part(self.data.judged)
         learner = fit(g.features(x), y, self.data.classes)
-        drawn = threshold(1 / self.data.classes, accuracy_draws(self.decide(jx) == jy, jy, self.seed, "system"))
+        drawn = threshold(1 / self.data.classes, accuracy_draws(self.judged == jy, jy, self.seed, "system"))
         success = balanced_accuracy(learner(g.features(jx)).argmax(1) == jy, jy, drawn, self.seed, g.id)
         card: dict[str, Any] = {"id": g.id, "title": g.title, "keeps_truth": g.keeps_truth, "threshold": goal,
                                 "success": asdict(success), "numbers": int(g.features(jx[:1]).shape[1]), "no_use": "",
-                                "permuted": controls.permuted(g, self.decide, self.data, seed=self.seed)}
+                                "permuted": controls.permuted(g, self.decide, self.judged, self.data, seed=self.seed)}
         if isinstance(g, Editable):
             card |= self._edited(g, learner)
         else:
             card["no_use"] = "no editor changes it and leaves the rest as it is, so whether it is followed cannot be asked"
-        if self.gradients and g.features(jx[:1]).is_floating_point() and len(self.flips().x):
-            found = instability(g, learner, self.flips(), self.data, seed=self.seed)
+        if self.gradients and g.features(jx[:1]).is_floating_point() and len(self.flips.x):
+            found = instability(g, learner, self.flips, self.data, seed=self.seed)
             card |= {"instability": asdict(found.system), "structure_flip": asdict(found.structure),
                      "alignment": {**asdict(found.alignment), "chance": found.chance}, "reference": system["reference"]}
         return card
@@ -164,16 +168,7 @@ def run_study(study: Study, path: Path, header: Mapping[str, Any], *, watch: Wat
     repeat."""
     book = Workbook.create(path, {**header, "structures": {g.id: _digest(g) for g in study.structures},
                                   "refused": dict(study.refused), "seed": study.seed})
-    parts = study.parts()
-    for done, (name, work) in enumerate(parts.items()):
-        if book.has(name):
-            continue
-        if watch is not None:
-            watch(name, done, len(parts))
-        start = time.perf_counter()
-        book.write(name, work(book), time.perf_counter() - start)
-    book.seal()
-    results = {name: book.read(name) for name in parts}
+    results = book.fill({name: partial(work, book) for name, work in study.parts().items()}, watch)
     cards = tell.cards(results)
     write_aside(path / "structure_cards.json", to_json(cards, indent=1).encode())
     told = tell.account(results, cards, header, dict(study.refused))
