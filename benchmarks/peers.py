@@ -163,17 +163,19 @@ def look_again(case: Case, adversarial: np.ndarray, norm: str, answer: Mapping[s
 class Worker:
     """A package's methods in another interpreter."""
 
-    def __init__(self, package: str, python: str, script: str, folder: str) -> None:
+    def __init__(self, package: str, python: str, script: str, folder: str, shim: str | None = None) -> None:
         self.package, self.folder = package, folder
-        self.process = subprocess.Popen([python, "-W", "ignore", script, "--worker", package, "--folder", folder],
+        given = ["--shim", shim] if shim else []
+        self.process = subprocess.Popen([python, "-W", "ignore", script, "--worker", package, "--folder", folder, *given],
                                         text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                         stderr=subprocess.DEVNULL)
 
     def __call__(self, case: Case, request: Request) -> Answer | str:
         """The answer to one request, or the error's words."""
         assert self.process.stdin is not None and self.process.stdout is not None
-        self.process.stdin.write(json.dumps({"model": case.model, **request}) + "\n")
-        self.process.stdin.flush()
+        with contextlib.suppress(BrokenPipeError):                      # one that has ended gives no line below
+            self.process.stdin.write(json.dumps({"model": case.model, **request}) + "\n")
+            self.process.stdin.flush()
         for line in self.process.stdout:
             if line.startswith("RESULT "):
                 answer = json.loads(line.removeprefix("RESULT "))
@@ -185,7 +187,8 @@ class Worker:
 
     def close(self) -> None:
         assert self.process.stdin is not None
-        self.process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
         self.process.wait()
 
 
@@ -251,7 +254,7 @@ def workers(case: Case, options: argparse.Namespace, script: str, folder: str) -
         probe = ["-c", f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import peers; "
                        f"peers._torchvision({options.shim!r}); import {module}"]
         if options.peers and subprocess.run([options.peers, *probe], capture_output=True).returncode == 0:
-            found[package] = Worker(package, options.peers, script, folder)
+            found[package] = Worker(package, options.peers, script, folder, options.shim)
         else:
             print(f"SKIPPED {package}: give --peers a Python in which `import {module}` works")
     try:

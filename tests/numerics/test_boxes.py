@@ -8,7 +8,7 @@ import torch
 from scipy.optimize import linprog
 
 from assay.arrays import InputError
-from assay.numerics.boxes import nearest_on_hyperplane, project_onto_ball_in_box
+from assay.numerics.boxes import distance_to_hyperplane, nearest_on_hyperplane, project_onto_ball_in_box
 from assay.numerics.norms import norm
 from assay.numerics.projections import project
 
@@ -71,6 +71,10 @@ def test_out_of_reach_is_said_and_scale_does_not_matter(kind):
     free, _ = nearest_on_hyperplane(w, most, kind=kind)
     exact = most / (norm(w) if kind == "l2" else w.abs().sum(1))
     assert torch.allclose(norm(free, kind), exact)
+    assert torch.allclose(distance_to_hyperplane(w, most, kind=kind), norm(free, kind))
+    assert not torch.allclose(most / norm(w, kind), norm(free, "linf"))          # ℓ∞ needs the dual norm, ‖w‖₁
+    assert torch.allclose(distance_to_hyperplane(1e-100 * w, -1e-100 * most, kind=kind), exact)
+    assert torch.isinf(distance_to_hyperplane(0 * w, most, kind=kind)).all()
     nothing, reachable = nearest_on_hyperplane(0 * w, most, low, high, kind=kind)
     assert not bool(reachable.any()) and not bool(nothing.any())
 

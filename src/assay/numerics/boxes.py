@@ -48,6 +48,20 @@ def nearest_on_hyperplane(w: Batch, c: PerExample, low: Batch | None = None, hig
     return torch.where(side == 0, 0.0, side * length).to(w.dtype).reshape(w.shape), reachable
 
 
+def distance_to_hyperplane(w: Batch, c: PerExample, *, kind: str = "l2") -> PerExample:
+    """min ‖r‖ over ⟨w, r⟩ = c for "l2" or "linf", in double precision: |c| over the dual norm of w; infinite for w = 0.
+
+    >>> distance_to_hyperplane(torch.tensor([[3.0, 4.0]]), torch.tensor([10.0])).tolist()
+    [2.0]
+    >>> distance_to_hyperplane(torch.tensor([[3.0, 4.0]]), torch.tensor([-14.0]), kind="linf").tolist()
+    [2.0]
+    """
+    if kind not in NORMS:
+        raise InputError(f"unknown norm {kind!r}; known: {', '.join(NORMS)}")
+    dual = torch.linalg.vector_norm(w.flatten(1), 2 if kind == "l2" else 1, dim=1, dtype=torch.float64)
+    return torch.where(dual > 0, c.double().abs() / dual, torch.inf)
+
+
 def _room(side: Tensor, low: Tensor | None, high: Tensor | None, like: Tensor) -> Tensor:
     """How far each entry may move in the direction of `side`."""
     up = torch.full_like(side, torch.inf) if high is None else high.expand(like.shape).flatten(1).double()

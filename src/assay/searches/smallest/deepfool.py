@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from assay.arrays import InputError
-from assay.numerics.boxes import nearest_on_hyperplane
+from assay.numerics.boxes import distance_to_hyperplane, nearest_on_hyperplane
 from assay.numerics.norms import inner, norm
 from assay.searches.smallest.nearest import Nearest, spread
 from assay.searches.smallest.result import Box, Scores, Smallest
@@ -88,23 +88,38 @@ def _clipped(state: Nearest, index: Tensor, r: Tensor, difference: Tensor, gradi
 def _step(state: Nearest, index: Tensor, r: Tensor, difference: Tensor, gradient: Tensor, overshoot: float, *,
           boxed: bool) -> tuple[Tensor, Tensor, Tensor]:
     """The smallest of the steps to the linearised boundaries, whether any boundary has a slope, and which was nearest."""
-    n, k = difference.shape
-    goal = -difference.double()
-    low: Tensor | None = None
-    high: Tensor | None = None
-    if boxed:                                                  # ⟨w, r + δ⟩ = (1 + overshoot)(⟨w, r⟩ + |f|)
-        along = (gradient.double() * r.double()[:, None]).flatten(2).sum(2)
-        goal = goal + overshoot * torch.where(along + goal > 0, along + goal, goal)
-        low, high = (None if side is None else side[:, None].expand_as(gradient).flatten(0, 1)
-                     for side in state.room(index, r))
-    moves, reachable = nearest_on_hyperplane(gradient.flatten(0, 1), goal.flatten(), low, high, kind=state.kind)
-    usable = gradient.flatten(2).abs().amax(2) > 0
-    cost = norm(moves, state.kind).reshape(n, k).double()
-    far = torch.finfo(torch.float64).max / 4
-    cost = torch.where(reachable.reshape(n, k), cost, far) + torch.where(usable, 0.0, torch.inf)
+    nearest_of = _nearest_in_box if boxed and state.box is not None else _nearest_anywhere
+    moves, nearest, usable = nearest_of(state, index, r, -difference.double(), gradient, overshoot)
+    return torch.where(spread(usable, r) > 0, moves, 0.0), usable, nearest
+
+
+def _nearest_anywhere(state: Nearest, index: Tensor, r: Tensor, goal: Tensor, gradient: Tensor,
+                      overshoot: float) -> tuple[Tensor, Tensor, Tensor]:
+    """The step (n, …), which of the k boundaries it goes to, and whether any has a slope. Only that step is made: how far
+    the others are is |f_l| over the dual norm of w_l."""
+    n, k = goal.shape
+    cost = distance_to_hyperplane(gradient.flatten(0, 1), goal.flatten(), kind=state.kind).reshape(n, k)
+    cost = cost.nan_to_num(torch.inf, torch.inf)
     nearest = cost.argmin(1)
-    chosen = moves.unflatten(0, (n, k))[torch.arange(n, device=index.device), nearest]
-    return torch.where(spread(usable.any(1), r) > 0, chosen, 0.0), usable.any(1), nearest
+    rows = torch.arange(n, device=index.device)
+    moves, _ = nearest_on_hyperplane(gradient[rows, nearest], goal[rows, nearest], kind=state.kind)
+    return moves, nearest, torch.isfinite(cost).any(1)
+
+
+def _nearest_in_box(state: Nearest, index: Tensor, r: Tensor, goal: Tensor, gradient: Tensor,
+                    overshoot: float) -> tuple[Tensor, Tensor, Tensor]:
+    """The same within the box, aiming past the boundary: ⟨w, r + δ⟩ = (1 + overshoot)(⟨w, r⟩ + |f|). Boundaries that the
+    box does not reach come last."""
+    n, k = goal.shape
+    along = (gradient.double() * r.double()[:, None]).flatten(2).sum(2)
+    goal = goal + overshoot * torch.where(along + goal > 0, along + goal, goal)
+    low, high = (None if side is None else side[:, None].expand_as(gradient).flatten(0, 1) for side in state.room(index, r))
+    moves, reachable = nearest_on_hyperplane(gradient.flatten(0, 1), goal.flatten(), low, high, kind=state.kind)
+    sloped = gradient.flatten(2).abs().amax(2) > 0
+    far = torch.finfo(torch.float64).max / 4
+    cost = torch.where(reachable.reshape(n, k), norm(moves, state.kind).reshape(n, k).double(), far)
+    nearest = torch.where(sloped, cost, torch.inf).argmin(1)
+    return moves.unflatten(0, (n, k))[torch.arange(n, device=index.device), nearest], nearest, sloped.any(1)
 
 
 def project_onto_boundary(state: Nearest, index: Tensor, r: Tensor, w: Tensor, ahead: float = 0.0) -> Tensor:
