@@ -10,7 +10,8 @@ from assay.account import Account
 
 
 def show(told: Account, folder: Path, facts: tuple[tuple[str, str], ...]) -> None:
-    """Write `report.html` with the facts and the digest of the results, print the summary, and say where the page is."""
+    """Write `report.html` with the facts and the digest of the results, its text as `report.md`; print the summary, and
+    where the page is."""
     from rich.console import Console
 
     from assay.records import digest_of
@@ -20,5 +21,6 @@ def show(told: Account, folder: Path, facts: tuple[tuple[str, str], ...]) -> Non
 
     page = account.page(told, facts=(*facts, ("results", digest_of(Workbook(folder).hashes()))))
     write_aside(folder / "report.html", page)
+    write_aside(folder / "report.md", account.markdown(told).encode())
     Console(stderr=True).print(account.summary(told))
     click.echo(str(folder / "report.html"))

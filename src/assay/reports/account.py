@@ -1,8 +1,10 @@
-"""An account as a self-contained HTML page and as text for a terminal. No torch."""
+"""An account as a self-contained HTML page, as Markdown and as text for a terminal. No torch."""
 
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -47,6 +49,36 @@ def summary(account: Account) -> Any:
     limits = Text("\n".join(f"Not shown: {printable(line)}" for line in account.limits), style="dim")
     return Group(Panel(head, padding=(0, 1)), seen, *(item for table in account.tables for item in (Text(""), grid(table))),
                  Text(""), limits)
+
+
+def markdown(account: Account) -> str:
+    """Question, what was seen, tables, limits and sources as Markdown, under a heading of second level; no pictures.
+
+    >>> print(markdown(Account(title="T", question="Q?", seen=("a*b",))))
+    ## T
+    <BLANKLINE>
+    *Q?*
+    <BLANKLINE>
+    * a\\*b
+    <BLANKLINE>
+    """
+    def listed(lines: Sequence[str]) -> str:
+        return "\n".join(f"* {_escaped(line)}" for line in lines)
+
+    parts = [f"## {_escaped(account.title)}", f"*{_escaped(account.question)}*", listed(account.seen)]
+    for table in account.tables:
+        rows = [table.head, ("---",) * len(table.head), *table.rows]
+        parts += [f"**{_escaped(table.title)}**", "\n".join(
+            "|" + "".join(f" {cell if row is rows[1] else _escaped(cell)} |" for cell in row) for row in rows)]
+        parts += [_escaped(table.note)] if table.note else []
+    parts += ["Not shown:", listed(account.limits)] if account.limits else []
+    parts += [f"Sources: {_escaped('; '.join(account.sources))}."] if account.sources else []
+    return "\n\n".join(parts) + "\n"
+
+
+def _escaped(text: str) -> str:
+    """Text that Markdown shows as it is: nothing in a name of the user's starts a link, a tag or a column."""
+    return re.sub(r"([\\`*_\[\]<|])", r"\\\1", printable(" ".join(text.split())))
 
 
 def _uri(picture: Picture) -> str:
