@@ -35,8 +35,8 @@ from assay.records import Finding, Flag, Outcome, Role, Stop, Verdict
 SERIOUS = frozenset({
     "batch-dependent", "certificate-contradicted", "chance-as-harmful", "changes-with-use", "constant-decision",
     "gradient-mismatch", "jumps", "mostly-wrong", "non-finite", "not-converged", "not-deterministic", "not-reached",
-    "probabilities", "query-beats-gradient", "query-only", "raised", "still-rising", "training-mode", "worst-below-control",
-    "zero-gradient",
+    "probabilities", "query-beats-gradient", "query-only", "raised", "still-rising", "training-mode",
+    "transfer-beats-gradient", "worst-below-control", "zero-gradient",
 })
 UNPROVING = frozenset({
     "batch-dependent", "certificate-contradicted", "changes-with-use", "mostly-wrong", "non-finite", "not-deterministic",
