@@ -12,13 +12,13 @@ from torch import Tensor, nn
 
 import assay
 import small_classifier as small
-from assay.api import redact, verify
+from assay.api import redact, session_for, verify
 from assay.arrays import InputError
+from assay.audits.plan import make_plan
 from assay.checks import second_systems
 from assay.checks.check import Bench, Check, run_check
 from assay.perturbations.protocol import Examples
-from assay.records import Access, Outcome
-from assay.store import AuditFolder
+from assay.records import Access
 from assay.systems.function import FunctionSystem
 from assay.systems.metered import Metered
 from assay.systems.torch import TorchSystem
@@ -223,18 +223,18 @@ def second() -> TorchSystem:
     return TorchSystem(other, name="second")
 
 
-def test_an_audit_records_the_surrogate_and_plans_only_with_one(tmp_path):
-    asked_with = assay.audit(TorchSystem(small.Linear(), name="net"), small.data(tmp_path), profile=profile(tmp_path),
-                             established=("none",), surrogates=[second()], out=tmp_path / "with")
-    header = AuditFolder(tmp_path / "with").header
-    assert [(s["name"], s["role"]) for s in header["surrogates"]] == [("second", "surrogate")]
-    assert [s["name"] for s in header["systems"]] == ["net"]
-    verdict = next(v for v in asked_with.verdicts if v.check == "tiny-energy")
-    assert verdict.n == small.N - small.WRONG and verdict.harmed > 0 and {v.system for v in asked_with.verdicts} == {"net"}
-    alone = assay.audit(TorchSystem(small.Linear(), name="net"), small.data(tmp_path), profile=profile(tmp_path),
-                        established=("none",), out=tmp_path / "without")
-    told = next(v for v in alone.verdicts if v.check == "tiny-energy")
-    assert told.outcome is Outcome.NOT_APPLICABLE and "--surrogate" in told.reason
+def test_an_audit_records_the_surrogate_and_plans_the_check_only_with_one(tmp_path):
+    def session(*surrogates):
+        return session_for(TorchSystem(small.Linear(), name="net"), small.data(tmp_path), profile=profile(tmp_path),
+                           budget="standard", established=("none",), seed=0, surrogates=surrogates)
+
+    found = session(second())
+    assert [(s["name"], s["role"]) for s in found.header()["surrogates"]] == [("second", "surrogate")]
+    assert [s["name"] for s in found.header()["systems"]] == ["net"] and not make_plan(found).skipped
+    assert {unit.system for unit in make_plan(found).units} == {"net"}
+    (skipped,) = make_plan(session()).skipped
+    assert skipped["check"] == "tiny-energy" and "--surrogate" in skipped["reason"]
+    assert "surrogates" not in session().header()
 
 
 def test_what_was_carried_over_is_replayed_and_the_surrogate_is_bound(tmp_path):
