@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+import assay.checks.catalogue  # noqa: F401 - registers metrics
 from assay.checks.check import Bench, Check, run_check
 from assay.checks.operator_norm import not_linear, replayed
 from assay.operators.fourier import MaskedFourier
