@@ -204,6 +204,15 @@ def test_without_a_second_system_the_check_is_refused_and_the_union_is_the_searc
     assert {flag.id for row in rows for flag in row.flags} == {"raised"} and "--surrogate" in rows[0].notes
 
 
+def test_a_set_without_a_gradient_search_is_refused_by_name():
+    one, two = normals(0.3)
+    x = examples(one)
+    check = Check(id="hidden", title="", question="", method="worst-case", metric="error-rate", sources=(), criterion={},
+                  levels=(0.4,), perturbation={"kind": "occlusion", "grey": 0.5}, search=CARRIED)
+    rows = run_check(check, "net", bench(Plane(one), Plane(two), x), x).findings
+    assert all("that gradients search" in row.notes for row in rows)
+
+
 PROFILE_SEARCH = 'search = { kind = "transfer", steps = 8, climb = "margin" }'
 
 

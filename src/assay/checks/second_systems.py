@@ -8,10 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from assay.arrays import InputError
 from assay.checks.check import Bench, Check
 from assay.checks.searching import objective_of
 from assay.metrics import protocol as metrics
-from assay.perturbations.protocol import Examples, stream
+from assay.perturbations.protocol import ConvexSet, Examples, stream
 from assay.records import Access
 from assay.searches.auto_pgd import auto_pgd
 from assay.systems.metered import Metered
@@ -28,8 +29,11 @@ def lent(check: Check, system: str, bench: Bench, x: Examples, level: float, wit
     """For each second system the member of the set, per example, that Auto-PGD finds worst for it in so many `steps`.
 
     The run does not end where that system's decision turns: a change that only just turns it seldom turns another
-    (Dong et al., CVPR 2018). A system that raises on a single sample lends nothing.
+    (Dong et al., CVPR 2018). A system that raises on a single sample lends nothing. `InputError` for a set without a way uphill.
     """
+    if not isinstance(within, ConvexSet):
+        raise InputError(f"check {check.id!r}: changes are carried over within a set that gradients search, such as "
+                         "kind = \"inputs\"; this one is none")
     metric, found = metrics.find(check.metric), []
     for name, other in lenders(system, bench).items():
         generators = [stream(bench.seed, check.id, level, sample, "second system", name) for sample in x.ids]
