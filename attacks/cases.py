@@ -21,6 +21,7 @@ class Case:
     why: str
     outcomes: frozenset[Outcome] = ANY_BUT_NONE_FOUND
     inner: str = "lenet"
+    surrogates: tuple[str, ...] = ()        # on which changes are found that are carried over
 
     @property
     def name(self) -> str:
@@ -31,9 +32,9 @@ class Case:
         return not self.flags
 
 
-def _case(system: type[planted.Wrapper], flags: str, why: str,
-          outcomes: frozenset[Outcome] = ANY_BUT_NONE_FOUND) -> Case:
-    return Case(system=system, flags=frozenset(flags.split()), why=why, outcomes=outcomes)
+def _case(system: type[planted.Wrapper], flags: str, why: str, outcomes: frozenset[Outcome] = ANY_BUT_NONE_FOUND,
+          surrogates: tuple[str, ...] = ()) -> Case:
+    return Case(system=system, flags=frozenset(flags.split()), why=why, outcomes=outcomes, surrogates=surrogates)
 
 
 CASES = (
@@ -42,6 +43,8 @@ CASES = (
     _case(planted.Thermometer, "zero-gradient", "no gradient, while the scores do change"),
     _case(planted.SaturatedSoftmax, "probabilities zero-gradient", "probabilities were given for scores"),
     _case(planted.Underflow, "zero-gradient", "the scores do not move where the system is sure"),
+    _case(planted.DecisionOnly, "transfer-beats-gradient", "only a change found on another network turns it",
+          surrogates=("mlp",)),
     _case(planted.RandomNoise, "not-deterministic", "two calls differ; a witness would be an accident", NO_WORD),
     _case(planted.DropoutLeftOn, "training-mode", "dropout runs, in the layer named", NO_WORD),
     _case(planted.WrongSign, "gradient-mismatch", "the gradient points the other way"),

@@ -72,6 +72,14 @@ class Underflow(Wrapper):
         return (100 * self.inner(x)).softmax(1).clamp_min(1e-30).log()
 
 
+class DecisionOnly(Wrapper):
+    """Nothing but the decision, as a service that names a class: no slope, and queries see nothing until it turns."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        scores = self.inner(x)
+        return 10.0 * F.one_hot(scores.argmax(1), scores.shape[1]).to(scores.dtype) + 0.0 * scores
+
+
 class RandomNoise(Wrapper):
     """Randomised smoothing (Cohen et al., ICML 2019) without the averaging."""
 

@@ -48,7 +48,8 @@ def built(case: Case, x: Examples) -> Wrapper:
 def verdicts_on(case: Case, data: Part, *, budget: str = "standard") -> list[Verdict]:
     """One audit from memory, judged; nothing is kept."""
     system = built(case, data.fetch(range(len(data.ids))))
-    session = session_for(system, data, profile=str(PROFILE), budget=budget, established=("none",), seed=0)
+    session = session_for(system, data, profile=str(PROFILE), budget=budget, established=("none",),
+                          surrogates=case.surrogates, seed=0)
     with tempfile.TemporaryDirectory() as folder:
         run_audit(session, Path(folder), executor=Serial())
         return Audit(folder).verdicts

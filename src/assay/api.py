@@ -88,20 +88,21 @@ class Audit:
 
 
 def audit(system: Any, data: Any = "", *, profile: str = "research", budget: str = "standard",
-          established: Sequence[Any] = (), out: str | Path | None = None, seed: int = 0,
+          established: Sequence[Any] = (), surrogates: Sequence[Any] = (), out: str | Path | None = None, seed: int = 0,
           processes: int = 1, batch: int | None = None, watch: Watcher | None = None, **options: Any) -> Audit:
     """Run a profile on a system and data, write report and label, and return the finished audit.
 
     `system` is a name, `module:factory`, any torch module, a callable, or a system family with `bind(operator)`; `data`
-    a path, "bundled:NAME", or a data set. Without `data` and `established` the task's usual ones are taken. Further
-    keywords are those of `assay.audits.recipe.Recipe` (task, labels, fit, mask, fraction, noise, size, …). `processes` and
-    `batch` (samples computed at once) change time and memory alone. Running again with the same arguments and `out`
-    resumes.
+    a path, "bundled:NAME", or a data set. Without `data` and `established` the task's usual ones are taken; `surrogates` are
+    systems, not judged, on which changes are found that are carried over to a classifier. Further keywords are those of
+    `assay.audits.recipe.Recipe` (task, labels, fit, mask, fraction, noise, size, …). `processes` and `batch` (samples
+    computed at once) change time and memory alone. Running again with the same arguments and `out` resumes.
     """
     from assay.audits import run
     from assay.audits.executors import executor
 
-    session = session_for(system, data, profile=profile, budget=budget, established=established, seed=seed, **options)
+    session = session_for(system, data, profile=profile, budget=budget, established=established, surrogates=surrogates,
+                          seed=seed, **options)
     folder = Path(out) if out is not None else default_folder(session)
     run.run_audit(session, folder, executor=executor(processes, batch), watch=watch)
     finished = Audit(folder)
@@ -186,7 +187,7 @@ def _check_label(folder: AuditFolder, path: Path, say: Say) -> bool:
 
 
 def session_for(system: Any, data: Any, *, profile: str, budget: str, established: Sequence[Any], seed: int,
-                **options: Any) -> Session:
+                surrogates: Sequence[Any] = (), **options: Any) -> Session:
     """A session from names (which another process can repeat) or from objects in memory (which it cannot)."""
     from assay.audits.prepare import session_from
     from assay.audits.recipe import Recipe
@@ -202,6 +203,7 @@ def session_for(system: Any, data: Any, *, profile: str, budget: str, establishe
         return loaded.record.name
 
     words = Recipe(systems=(name_of(system, "audited"),), established=tuple(name_of(s, "established") for s in established),
+                   surrogates=tuple(name_of(s, "surrogate") for s in surrogates),
                    data=str(data) if isinstance(data, (str, Path)) else "in memory", profile=profile, budget=budget,
                    seed=seed, **options)
     return session_from(words, systems=made, data=None if isinstance(data, (str, Path)) else data)

@@ -22,7 +22,7 @@ FORMAT_VERSION = 1
 
 Better = Literal["lower", "higher"]
 T = TypeVar("T")
-Role = Literal["audited", "established"]
+Role = Literal["audited", "established", "surrogate"]     # a surrogate is not judged: changes are found on it
 
 
 class Stop(enum.StrEnum):

@@ -69,11 +69,16 @@ def withheld_names(source: AuditFolder) -> list[str]:
     recipe = header.get("recipe") or {}
     said = [str(recipe.get(name) or "") for name in FILES] + [str(header["data"]["id"])]
     said += [str(path) for path in (recipe.get("weights") or {}).values()]
-    said += [str(name) for name in (*(recipe.get("systems") or ()), *(s["name"] for s in header["systems"]))]
+    said += [str(name) for name in (*(recipe.get("systems") or ()), *(s["name"] for s in _systems_of(header)))]
     paths = [part for path in said if _PATH.search(path) for part in (path, Path(path).name) if _PATH.search(part)]
     tuned = [str(s) for choice in header.get("choices", {}).values() for s in choice.get("samples", ())]
     open_names = {*map(str, header["data"].get("classes", ())), *(str(c["id"]) for c in header["profile"]["checks"])}
     return sorted({*header["data"]["samples"], *tuned, *paths} - open_names)
+
+
+def _systems_of(header: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The records of the systems that were judged and of those that changes were found on."""
+    return [*header["systems"], *header.get("surrogates", ())]
 
 
 class _Copy:
@@ -84,7 +89,7 @@ class _Copy:
         self.header, self.names_withheld = source.header, withheld_names(source)
         self.checks = {str(c["id"]): c for c in self.header["profile"]["checks"]}
         self.systems = {name: names.of(name, "system", 8) if _PATH.search(name) else name
-                        for name in (str(s["name"]) for s in self.header["systems"])}
+                        for name in (str(s["name"]) for s in _systems_of(self.header))}
         self.of_classes = {str(unit["check"]) for unit in source.plan["units"] if unit.get("rows")}
 
     def write(self) -> None:
@@ -118,8 +123,9 @@ class _Copy:
         samples = {self.names.of(name): self.names.digest(digest, "sample digest")
                    for name, digest in data["samples"].items()}
         return {**{name: self.header[name] for name in ("format", "seed", "shard") if name in self.header},
-                "name": " and ".join(self.systems.values()), "profile": self._profile(),
+                "name": " and ".join(self.systems[s["name"]] for s in self.header["systems"]), "profile": self._profile(),
                 "systems": [self._system(s) for s in self.header["systems"]],
+                **({"surrogates": [self._system(s) for s in seconds]} if (seconds := self.header.get("surrogates")) else {}),
                 "data": {**kept, "id": WITHHELD, "digest": self.names.digest(data["digest"], "data digest"),
                          "licence": self._told(str(data["licence"])), "operator": self._told(str(data["operator"])),
                          "description": f"{data['n']} samples, whose description is withheld", "samples": samples,

@@ -63,7 +63,7 @@ def wrong_in(folder: AuditFolder) -> str:
 def _wrong_header(header: Mapping[str, Any]) -> str:
     if header["format"] != FORMAT_VERSION:
         return f"audit.json: format {header['format']!r}, and this version of Assay reads format {FORMAT_VERSION}"
-    systems = [from_data(SystemRecord, system) for system in header["systems"]]
+    systems = [from_data(SystemRecord, system) for system in (*header["systems"], *header.get("surrogates", ()))]
     data = from_data(DataRecord, header["data"])
     from_data(Provenance, header["provenance"])
     if len({s.name for s in systems}) < len(systems):

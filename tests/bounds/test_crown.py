@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,7 @@ from torch import Tensor, nn
 
 from assay.bounds import crown
 from assay.bounds.crown import lower
-from assay.bounds.layers import Chain, Greatest, Relu, average_pool, convolution, dense, reshaping, scaling
+from assay.bounds.layers import Chain, Greatest, Relu, Sum, average_pool, convolution, dense, reshaping, scaling
 from assay.bounds.radius import certified_radius, margins_over
 from assay.bounds.region import around
 from assay.bounds.rounding import output_error, through
@@ -79,6 +81,74 @@ def test_intervals_that_forget_the_modulus_are_caught(monkeypatch):
     monkeypatch.setattr(crown, "through", careless)
     with pytest.raises(AssertionError):
         never_above_the_exact_radius(proved)
+
+
+def residual(seed: int):
+    """x ↦ V (x + ReLU(W x + b)) + c as a sum of branches, and as layers [ReLU(W x + b), ReLU(x)], equal within (0, 1)."""
+    (w, b), (v, c) = network((4, 4, 3), seed)
+    inner = dense(torch.from_numpy(w), torch.from_numpy(b))
+    chain = Chain(shape=(4,), layers=[Sum(branches=((), (inner, Relu()))), dense(torch.from_numpy(v), torch.from_numpy(c))])
+    return chain, [(np.vstack([w, np.eye(4)]), np.concatenate([b, np.zeros(4)])), (np.hstack([v, v]), c)]
+
+
+def sums_are_never_above_the_exact_radius() -> list[float]:
+    shares = []
+    for seed in range(4):
+        chain, layers = residual(seed)
+        x = points(4, 4, seed)
+        found = proved(chain, x)
+        for i in range(len(x)):
+            z = x[i].double().numpy()
+            exact = min(exact_radius(layers, z, int(forward(layers, z).argmax())), 1.0)
+            assert found[i] <= exact * (1 + 1e-6), (seed, i)
+            shares.append(float(found[i]) / exact)
+    return shares
+
+
+def test_sums_of_branches_are_bounded_and_never_above_the_exact_radius():
+    shares = sums_are_never_above_the_exact_radius()
+    assert min(shares) > 0.3 and np.mean(shares) > 0.7
+
+
+def test_a_sum_of_linear_branches_is_bounded_exactly():
+    """x + W x is the linear map 1 + W: the same radius, to rounding, also where it feeds a ReLU inside another sum."""
+    (w, b), (v, c) = network((4, 4, 3), 7)
+    one, last = dense(torch.from_numpy(w), torch.from_numpy(b)), dense(torch.from_numpy(v), torch.from_numpy(c))
+    whole = dense(torch.from_numpy(w + np.eye(4)), torch.from_numpy(b))
+    x = points(4, 6, 7)
+    summed = Chain(shape=(4,), layers=[Sum(branches=((one,), ())), last])
+    assert summed.linear
+    assert torch.allclose(proved(summed, x), proved(Chain(shape=(4,), layers=[whole, last]), x), atol=3e-6)
+    for kind in ("linf", "l2"):
+        nested = Chain(shape=(4,), layers=[Sum(branches=((Sum(branches=((), (one,))), Relu()), ())), last])
+        plain = Chain(shape=(4,), layers=[Sum(branches=((whole, Relu()), ())), last])
+        assert torch.allclose(proved(nested, x, kind), proved(plain, x, kind), atol=3e-6)
+
+
+@pytest.mark.parametrize("broken", [
+    lambda steps, a: _carried([s for s in steps if not isinstance(s[0], Sum)], a),
+    lambda steps, a: _carried([(s[0], replace(s[1], inside=s[1].inside[1:])) for s in steps], a),
+    lambda steps, a: (_carried(steps, a)[0], 0 * _carried(steps, a)[1]),
+], ids=["no branch", "one branch", "no constants"])
+def test_broken_sums_are_caught(broken, monkeypatch):
+    monkeypatch.setattr(crown, "_carried", broken)
+    with pytest.raises((AssertionError, ValueError)):
+        sums_are_never_above_the_exact_radius()
+
+
+_carried = crown._carried
+
+
+def test_single_precision_of_a_sum_stays_within_its_error():
+    """Two large branches that cancel: the sum is small, and its error is that of the branches."""
+    torch.manual_seed(3)
+    big = 1e4 * torch.randn(6, 6)
+    less = -big * (1 + 2.0 ** -20)
+    chain = Chain(shape=(6,), layers=[Sum(branches=((dense(big),), (dense(less),), ())), dense(torch.eye(6))])
+    z = torch.rand(50, 6)
+    gap = ((z @ big.T + z @ less.T + z).double() - chain(z)).abs()
+    error = output_error(chain, around(z, torch.zeros(50), "linf", BOX))
+    assert bool((gap <= error).all()) and bool((gap > 20 * 2.0 ** -24 * chain(z).abs()).any())
 
 
 @pytest.mark.parametrize("kind", ["linf", "l2"])

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
+import assay
+import assay.checks.catalogue
+from assay.api import session_for, verify
+from assay.audits.plan import make_plan
 from assay.checks.check import Bench, Check, run_check
 from assay.checks.operator_norm import not_linear, replayed
 from assay.operators.fourier import MaskedFourier
@@ -94,3 +99,22 @@ def test_verdict_and_contradiction():
     contradicted = judge([*rows, other], WORDS, "net", role="audited")
     assert contradicted.outcome is Outcome.INCONCLUSIVE and contradicted.flags[0].id == "certificate-contradicted"
     assert judge([*rows, dataclasses.replace(other, gain=1.0)], WORDS, "net", role="audited").outcome is Outcome.CERTIFIED
+
+
+def test_a_reconstruction_audit_ends_in_a_proved_bound(tmp_path):
+    """The example profile on a linear method: BOUND PROVED, replayed; of total variation nothing is, and why is said."""
+    example = Path(__file__).parents[2] / "examples" / "proved_gain.toml"
+    child = tmp_path / "child.toml"
+    child.write_text(f'extends = "{example}"\nid = "small"\nversion = "1"\nwithout = ["noise", "local-gain"]\n'
+                     '[override.tiny-data]\nlevels = [0.02]\ncontrols = 1\n'
+                     'search = { steps = 2, restarts = 1, query = 0 }\n')
+    found = assay.audit("tikhonov", size=48, limit=2, profile=str(child), established=("none",), out=tmp_path / "audit")
+    label = found.warning_label
+    assert label["headline"]["signal"] == "BOUND PROVED" and label["results"]["worst_case"]["bound"] == "upper"
+    verdict = next(v for v in found.verdicts if v.check == "proved-gain")
+    assert verdict.outcome is Outcome.CERTIFIED and verdict.certified == verdict.n == 2
+    assert verdict.worst == pytest.approx(1 / 1.01, rel=1e-3)                   # 1/(1 + λ), λ = 0.01
+    assert all(claim.holds for claim in verify(found.folder))
+    plan = make_plan(session_for("total-variation", "", profile=str(child), budget="standard", established=("none",),
+                                 seed=0, size=48, limit=2))
+    assert [s["check"] for s in plan.skipped] == ["proved-gain"] and "not linear" in plan.skipped[0]["reason"]

@@ -12,7 +12,7 @@ import small_classifier as small
 from assay.arrays import InputError
 from assay.checks import searching
 from assay.checks.check import Check
-from assay.checks.searching import beats, blind, flagged, objective_of, search, with_query_only
+from assay.checks.searching import beats, blind, checked_by, flagged, objective_of, search
 from assay.metrics import protocol
 from assay.perturbations.balls import Ball, InputBall
 from assay.perturbations.protocol import Examples, stream
@@ -54,6 +54,10 @@ def run(system, spec, *, radius: float = 0.0, warm=()):
     within = InputBall(ball=Ball(norm="l2", radius=radius or small.radius(), relative=False, box=x.box))
     generators = [stream(0, sample) for sample in x.ids]
     return search(check(**spec), target, ERROR_RATE, within, x, target(x.inputs).detach(), generators, warm)
+
+
+def with_queries(gradient, queries, metric):
+    return checked_by(gradient, queries, metric, searching.BY_QUERIES)
 
 
 def ids(flags) -> list[set[str]]:
@@ -183,12 +187,12 @@ def union(join) -> None:
 
 
 def test_the_union_of_gradient_and_queries():
-    union(with_query_only)
+    union(with_queries)
 
 
 @pytest.mark.parametrize("broken", [
-    lambda g, q, m: g, lambda g, q, m: q, lambda g, q, m: with_query_only(q, g, m),
-    lambda g, q, m: with_query_only(g, q, protocol.find("confidence")),          # a metric without a goal flags any gain
+    lambda g, q, m: g, lambda g, q, m: q, lambda g, q, m: with_queries(q, g, m),
+    lambda g, q, m: with_queries(g, q, protocol.find("confidence")),          # a metric without a goal flags any gain
 ], ids=["gradient alone", "queries alone", "swapped", "no goal"])
 def test_broken_unions_are_caught(broken):
     with pytest.raises(AssertionError):

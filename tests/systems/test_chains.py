@@ -6,10 +6,12 @@ import pytest
 import torch
 from torch import nn
 
+from assay.bounds.layers import Sum
 from assay.bounds.region import around
 from assay.bounds.rounding import output_error
 from assay.systems import catalogue
-from assay.systems.chains import NoChain, affine, chain_of
+from assay.systems.branches import NoChain
+from assay.systems.chains import affine, chain_of
 from assay.systems.function import FunctionSystem
 from assay.systems.literature.standardise import Standardise
 from assay.systems.preprocessing import Preprocessed, Preprocessing
@@ -36,6 +38,70 @@ class Residual(nn.Module):
 
     def forward(self, x):
         return self.last(x.flatten(1) + torch.relu(x.flatten(1)))
+
+
+class Residuals(nn.Module):
+    """Two blocks as in residual networks: batch normalisation, a sum in place, a projected shortcut, means of the image."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.one, self.two = nn.Conv2d(1, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1), nn.BatchNorm2d(4)
+        self.relu, self.down = nn.ReLU(inplace=True), nn.Sequential(nn.Conv2d(4, 6, 1, stride=2), nn.BatchNorm2d(6))
+        self.three, self.pool, self.last = nn.Conv2d(4, 6, 3, stride=2, padding=1), nn.AdaptiveAvgPool2d(1), nn.Linear(6, 3)
+
+    def forward(self, x):
+        x = self.relu(self.first(x))
+        out = self.two(self.one(x))
+        out += x
+        x = self.relu(out)
+        x = torch.relu(self.three(x) + self.down(x))
+        return self.last(torch.flatten(self.pool(x), 1))
+
+
+class Multiplied(Residual):
+    def forward(self, x):
+        return self.last(x.flatten(1) * torch.relu(x.flatten(1)))
+
+
+class Scaled(Residual):
+    def forward(self, x):
+        x = x.flatten(1)
+        return self.last(torch.add(x, torch.relu(x), alpha=2))
+
+
+class Overwritten(Residual):
+    """The sum reads what ReLU has written over: twice the ReLU, and not x + ReLU."""
+
+    def forward(self, x):
+        x = self.wide(x.flatten(1))
+        return self.last(x + torch.relu_(x))
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wide = nn.Linear(64, 64)
+
+
+class OverwrittenView(Overwritten):
+    def forward(self, x):
+        x = self.wide(x.flatten(1))
+        return self.last(x + nn.functional.relu(x.flatten(1), inplace=True))
+
+
+class OverwrittenByALayer(Overwritten):
+    def __init__(self) -> None:
+        super().__init__()
+        self.inside = nn.Sequential(nn.Identity(), nn.ReLU(inplace=True), nn.Linear(64, 64))
+
+    def forward(self, x):
+        x = self.wide(x.flatten(1))
+        return self.last(x + self.inside(x))
+
+
+class Unread(Overwritten):
+    def forward(self, x):
+        x = self.wide(x.flatten(1))
+        x.clamp_(0)
+        return self.last(x)
 
 
 class Looks(nn.Module):
@@ -73,6 +139,16 @@ def test_a_network_of_every_layer_is_its_chain():
     is_the_system(TwoClass(one))
 
 
+def test_a_residual_network_is_its_chain():
+    torch.manual_seed(1)
+    network = Residuals()
+    for _ in range(3):
+        network(torch.rand(16, *SHAPE))
+    is_the_system(TorchSystem(network.eval()))
+    is_the_system(TorchSystem(Residual().eval()))
+    assert sum(isinstance(layer, Sum) for layer in chain_of(TorchSystem(network), SHAPE).layers) == 2
+
+
 def test_a_chain_that_forgets_a_layer_is_caught():
     module = made()
     without = TorchSystem(nn.Sequential(*[m for m in module if not isinstance(m, nn.BatchNorm1d)]))
@@ -99,7 +175,13 @@ def training() -> nn.Module:
 
 
 @pytest.mark.parametrize(("system", "why"), [
-    (lambda: TorchSystem(Residual()), "branches and sums"),
+    (lambda: TorchSystem(Multiplied()), "step mul is neither one layer after another nor a sum"),
+    (lambda: TorchSystem(Overwritten()), "may write over what another branch reads"),
+    (lambda: TorchSystem(OverwrittenView()), "may write over what another branch reads"),
+    (lambda: TorchSystem(OverwrittenByALayer()), "may write over what another branch reads"),
+    (lambda: TorchSystem(Scaled()), "neither one layer after another nor a sum"),
+    (lambda: TorchSystem(Unread()), "is read by nothing"),
+    (lambda: TorchSystem(nn.Sequential(nn.AdaptiveAvgPool2d(3))), "windows of several sizes"),
     (lambda: TorchSystem(Looks()), "cannot be recorded without data"),
     (lambda: TorchSystem(nn.Sequential(nn.Flatten(), Watched(64, 3))), "hooks or a replaced method"),
     (lambda: TorchSystem(hooked()), "hooks or a replaced method"),

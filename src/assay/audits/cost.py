@@ -16,7 +16,7 @@ from assay.checks.check import Bench, Check
 from assay.checks.manitest import STEPS
 from assay.checks.over_the_air import DRAWS, EACH
 from assay.checks.patch import BATCH, PLACES
-from assay.checks.searching import ONE_BY_ONE
+from assay.checks.searching import ONE_BY_ONE, TRANSFER
 from assay.perturbations import acoustics, hidden_cues, registry
 from assay.perturbations.corruptions import NAMES
 from assay.perturbations.geometric import GRID
@@ -47,11 +47,13 @@ def _worst_case(check: Check, spec: dict[str, Any], rungs: int) -> Cost:
     kind = spec.get("kind")
     if kind == "bounded":
         runs = rungs * int(spec.get("restarts", 1)) * len(spec.get("climbs", ("margin",)))
-        return after + rungs * int(spec.get("query", 0)), runs * int(spec["steps"])
+        return after + rungs * int(spec.get("query", 0)), runs * int(spec["steps"]) + rungs * int(spec.get("transfer", 0))
     if kind == "exhaustive":
         return after + rungs * _members(check.perturbation), 0
     if kind == ONE_BY_ONE:
         return after, 0                             # the rest depends on the texts: `_members_of`
+    if kind == TRANSFER:
+        return after + rungs, rungs * int(spec["steps"])        # of a second system, as if it cost what this one does
     if kind in ("gradient", "penalised"):
         runs = rungs * max(1, int(spec.get("restarts", 1)))
         share = 1 if check.method != "transfer" else 0

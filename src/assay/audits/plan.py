@@ -12,7 +12,7 @@ from assay.checks.catalogue import METHODS
 from assay.checks.certificate import unprovable
 from assay.checks.check import PER_CLASS, Check, class_rows
 from assay.checks.operator_norm import not_linear
-from assay.checks.searching import ONE_BY_ONE
+from assay.checks.searching import ONE_BY_ONE, TRANSFER
 from assay.metrics import protocol as metrics
 from assay.operators.fourier import MaskedFourier
 from assay.perturbations.protocol import ChoiceSet
@@ -86,6 +86,8 @@ def not_applicable(check: Check, system: Any, session: Session) -> str:
         return "it asks whether the system does worse than an established method, and there is none; say --established NAME"
     if system.access < Access[check.needs]:
         return f"needs {check.needs.lower()}s, and the system gives {Access(system.access).name.lower()}s only"
+    if check.search.get("kind") == TRANSFER and not _any_lender(system, session):
+        return "no second system gives gradients to find changes on; name one with --surrogate or --established"
     if check.method == "sampling":
         if not isinstance(system, SystemFamily):
             return "the system serves one forward model only"
@@ -114,6 +116,12 @@ def not_applicable(check: Check, system: Any, session: Session) -> str:
     if check.method in FITTED and len(session.data.ids) < 2:
         return "one sample only: there is none to fit the change on and another to lay it on"
     return ""
+
+
+def _any_lender(system: Any, session: Session) -> bool:
+    """Whether the audit has another system with gradients."""
+    return any(loaded.system is not system and loaded.system.access >= Access.GRADIENT
+               for loaded in (*session.systems, *session.surrogates))
 
 
 def _any_place(check: Check, session: Session) -> bool:

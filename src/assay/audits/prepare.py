@@ -10,8 +10,9 @@ from typing import Any
 from assay.arrays import InputError
 from assay.audits import classification, codes, reconstruction, sound, table, text, verification
 from assay.audits.recipe import Recipe, loaded
-from assay.audits.session import Session
+from assay.audits.session import Session, as_surrogate
 from assay.audits.vocabulary import validate_words
+from assay.checks.searching import carries_over
 from assay.datasets.bundled import SETS
 from assay.datasets.formats_wav import holds_sounds
 from assay.datasets.groups import groups_of
@@ -41,16 +42,22 @@ def session_from(recipe: Mapping[str, Any] | Recipe, *, systems: Mapping[str, ca
     audited, tuning = task.datasets(words) if data is None else task.split(data)
     present = [made.get(name) or loaded(words, name, "audited") for name in words.systems]
     choices: dict[str, Any] = {}
-    for name in words.established:
-        system, choice = (made[name], {}) if name in made else task.established(words, name, audited, tuning)
-        present.append(system)
-        if choice:
-            choices[name] = choice
+    seconds: list[catalogue.Loaded] = []
+    for beside, into in ((words.established, present), (words.surrogates, seconds)):
+        for name in beside:
+            system, choice = (made[name], {}) if name in made else task.established(words, name, audited, tuning)
+            into.append(system)
+            if choice:
+                choices[name] = choice
     said = replace(words, established=tuple(words.established) or ("none",))     # no name at all would mean the usual ones
     asked = profile or profiles.at_noise(profiles.load(
         words.profile, task=words.task, budget=words.budget, truth=audited.record.truth), audited.record.noise)
     validate_words(asked)
+    if seconds and not any(carries_over(check.get("search", {})) for check in asked["checks"]):
+        raise InputError(f"--surrogate {words.surrogates[0]}: no check of the profile {asked['id']!r} carries changes over "
+                         "from a second system; leave it out")
     return Session(name=" and ".join(words.systems), systems=present, data=audited, seed=words.seed, shard=task.SHARD,
+                   surrogates=[as_surrogate(loaded) for loaded in seconds],
                    keep=task.KEEP, choices=choices,
                    groups=groups_of(words.groups, words.data, audited.ids) if words.groups else {},
                    recipe=None if made or data is not None else said.data_dict(),
@@ -93,9 +100,9 @@ def resolved(words: Recipe, data: Dataset | None = None) -> Recipe:
     if words.fields and name != "table":
         raise InputError(f"--fields {words.fields}: it declares the columns of a table, and the task is {name}; give a .csv "
                          "or .tsv of rows, or leave out --fields")
-    if words.fit and not METHODS.keys() & set(established):
+    if words.fit and not METHODS.keys() & {*established, *words.surrogates}:
         raise InputError(f"--fit {words.fit}: nothing is fitted to it; the established methods that can be are "
-                         f"{', '.join(METHODS)}: name one with --established, or leave out --fit")
+                         f"{', '.join(METHODS)}: name one with --established or --surrogate, or leave out --fit")
     return replace(words, task=name, data=words.data or task.DATA, established=established)
 
 

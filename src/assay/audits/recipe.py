@@ -16,15 +16,17 @@ from assay.systems import catalogue
 class Recipe:
     """Everything a user says. Another process, or `assay verify` next year, builds the same session from it.
 
-    `data` is "bundled:NAME" or a path; `task` what the systems do ("" where system or data say so themselves); `weights`
-    maps a system to its file. `labels`, `classes`, `value_range` and `fit` (labelled images that established classifiers are
-    fitted to, with the names of its arrays) belong to classification, `fields` (the file that declares what may change in a
-    row) to tables; `mask` ("lines" or "variable-density") to `noise`, and `kspace` to `axes`, to reconstruction. `groups` (a
-    file, an array or a column) says which group each sample is of.
+    `surrogates` are further systems on which changes are found, and which are not judged. `data` is "bundled:NAME" or a
+    path; `task` what the systems do ("" where system or data say so themselves); `weights` maps a system to its file.
+    `labels`, `classes`, `value_range` and `fit` (labelled images that established classifiers are fitted to, with the names
+    of its arrays) belong to classification, `fields` (the file that declares what may change in a row) to tables; `mask`
+    ("lines" or "variable-density") to `noise`, and `kspace` to `axes`, to reconstruction. `groups` (a file, an array or a
+    column) says which group each sample is of.
     """
 
     systems: Sequence[str]
     established: Sequence[str] = ()
+    surrogates: Sequence[str] = ()
     data: str = ""
     task: str = ""
     labels: str | None = None
@@ -54,7 +56,7 @@ class Recipe:
 
     def data_dict(self) -> dict[str, Any]:
         values = dict(vars(self))
-        values["systems"], values["established"] = list(self.systems), list(self.established)
+        values |= {name: list(values[name]) for name in ("systems", "established", "surrogates")}
         values |= {name: str(values[name]) for name in ("fit", "fields", "groups")}
         values["value_range"] = None if self.value_range is None else list(self.value_range)
         return values

@@ -66,7 +66,7 @@ def replay_all(folder: AuditFolder, everything: bool, say: Say, *, trust_code: b
         return
     try:
         words = Recipe(**(header["recipe"] if everything else as_chosen(header, folder)))
-        named = [spec for spec in (*words.systems, *words.established) if catalogue.runs_code(spec)]
+        named = [spec for spec in (*words.systems, *words.established, *words.surrogates) if catalogue.runs_code(spec)]
     except (AttributeError, LookupError, TypeError) as error:
         say("the recipe is whole", False, f"{type(error).__name__}: {error}")
         return
@@ -76,10 +76,11 @@ def replay_all(folder: AuditFolder, everything: bool, say: Say, *, trust_code: b
         return
     stored = cast(Mapping[str, Any], header["profile"]) if _named_profile(header) != "the same" else None
     session = session_from(replace(words, groups=""), profile=stored)       # no number that is replayed knows of groups
-    digests = {r["name"]: r["digest"] for r in header["systems"]}
-    for loaded in session.systems:
+    digests = {r["name"]: r["digest"] for r in (*header["systems"], *header.get("surrogates", ()))}
+    for loaded in (*session.systems, *session.surrogates):
         name = loaded.record.name
-        say(f"{name} is the system that was audited", _is_audited(loaded, folder, digests.get(name, "")),
+        part = "on which changes were found" if loaded.record.role == "surrogate" else "that was audited"
+        say(f"{name} is the system {part}", _is_audited(loaded, folder, digests.get(name, "")),
             f"sha256 {loaded.record.digest[:16]}…")
     if not say("the data are those that were audited", session.data.record.digest == header["data"]["digest"],
                f"sha256 {session.data.record.digest[:16]}…"):

@@ -43,7 +43,8 @@ def run_audit(session: Session, path: Path, *, executor: Executor, watch: Watche
               plan: Plan | None = None) -> AuditFolder:
     """Run what the folder does not hold yet, then write the manifest. Safe to kill at any moment and to repeat."""
     plan = plan or make_plan(session)
-    fitted = {loaded.record.name: loaded.weights for loaded in session.systems if loaded.weights is not None}
+    fitted = {loaded.record.name: loaded.weights for loaded in (*session.systems, *session.surrogates)
+              if loaded.weights is not None}
     folder = AuditFolder.create(path, session.header(), plan.data(session.data.ids), fitted)
     with _lock(path):
         folder.clear_leftovers()

@@ -44,9 +44,10 @@ class Session:
     keep: int = 4               # witnesses kept per unit and level
     groups: Mapping[str, str] = field(default_factory=dict)     # sample → group; told apart in the report, never searched
     choices: Mapping[str, Any] = field(default_factory=dict)    # settings chosen on samples that are not audited
+    surrogates: Sequence[Loaded] = ()       # changes are found on them and carried over; they are not judged
 
     def __post_init__(self) -> None:
-        names = [loaded.record.name for loaded in self.systems]
+        names = [loaded.record.name for loaded in (*self.systems, *self.surrogates)]
         if len(set(names)) != len(names):
             raise InputError(f"two systems are called {names!r}; give them different names")
         if not any(loaded.record.role == "audited" for loaded in self.systems):
@@ -93,13 +94,13 @@ class Session:
 
     def bench(self) -> Bench:
         """The systems bound to the data's forward model, counted, and everything a check may ask for."""
-        bound = {}
-        for loaded in self.systems:
-            system = loaded.system
-            if isinstance(system, SystemFamily):
-                system = system.bind(self.data.operator)
-            bound[loaded.record.name] = Metered(system, name=loaded.record.name)
-        return Bench(systems=bound, roles=self.roles, seed=self.seed, keep=self.keep,
+        def bound(systems: Sequence[Loaded]) -> dict[str, Metered]:
+            return {loaded.record.name: Metered(
+                loaded.system.bind(self.data.operator) if isinstance(loaded.system, SystemFamily) else loaded.system,
+                name=loaded.record.name) for loaded in systems}
+
+        return Bench(systems=bound(self.systems), surrogates=bound(self.surrogates), roles=self.roles, seed=self.seed,
+                     keep=self.keep,
                      families={loaded.record.name: loaded.system for loaded in self.systems},
                      fetch=self.data.fetch, count=len(self.data.ids), classes=tuple(self.data.record.classes),
                      exhibits=frozenset(self.data.ids[:EXHIBITED]))
@@ -109,6 +110,7 @@ class Session:
         return {"name": self.name, "profile": dict(self.profile), "seed": self.seed, "shard": self.shard,
                 "systems": [to_data(loaded.record) for loaded in self.systems], "data": to_data(self.data.record),
                 "recipe": to_data(self.recipe) if self.recipe else None, "choices": to_data(self.choices),
+                **({"surrogates": [to_data(loaded.record) for loaded in self.surrogates]} if self.surrogates else {}),
                 **({"groups": dict(self.groups)} if self.groups else {}),
                 **({"tables": tables} if (tables := self.tables()) else {}),
                 "provenance": to_data(provenance(self.seed, self.threads))}
@@ -152,6 +154,11 @@ def _commit() -> tuple[str, bool]:
         return git("rev-parse", "HEAD"), bool(git("status", "--porcelain", "--untracked-files=no"))
     except (OSError, subprocess.SubprocessError):
         return "", False
+
+
+def as_surrogate(loaded: Loaded) -> Loaded:
+    """The same system, on which changes are found and which is not judged."""
+    return replace(loaded, record=replace(loaded.record, role="surrogate"))
 
 
 def renamed(loaded: Loaded, name: str) -> Loaded:

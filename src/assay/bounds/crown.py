@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from assay.bounds.layers import Affine, Chain, Greatest, Layer, Relu
+from assay.bounds.layers import Affine, Chain, Greatest, Layer, Relu, Sum
 from assay.bounds.region import Region
 from assay.bounds.rounding import output_error, through
 
 WIDE = 4_000_000        # numbers of a backward pass at once; more are done in parts
-Ends = tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Ends:
+    """Ends of a layer's input over the region; of a sum also the steps of each branch."""
+
+    low: Tensor
+    high: Tensor
+    inside: tuple[list[Step], ...] = ()
+
+
+Step = tuple[Layer, Ends]
 
 
 def lower(chain: Chain, forms: Tensor, region: Region) -> Tensor:
@@ -24,57 +36,76 @@ def lower(chain: Chain, forms: Tensor, region: Region) -> Tensor:
     2018 (CROWN, with the adaptive slopes of section 3.3); intermediate bounds are the tighter of it and interval bounds.
     """
     slack = (forms.abs() * output_error(chain, region)[:, None]).sum(2)
-    return _backward(chain.layers, forms, _ends(chain, region), region) - slack
+    steps, _, _ = _steps(chain.layers, *region.ends, region, [])
+    return _backward(steps, forms, region) - slack
 
 
-def _ends(chain: Chain, region: Region) -> list[Ends]:
-    """Ends of every layer's input over the region, found from front to back."""
-    known = [region.ends]
-    for i, layer in enumerate(chain.layers):
-        low, high = through(layer, *known[i])
-        after, later = (chain.layers[j] if j < len(chain.layers) else None for j in (i + 1, i + 2))
-        if isinstance(layer, Affine) and isinstance(after, (Relu, Greatest)):
+def _steps(layers: Sequence[Layer], low: Tensor, high: Tensor, region: Region,
+           before: list[Step]) -> tuple[list[Step], Tensor, Tensor]:
+    """The steps `before` and the layers after them, each with the ends of its input; and the ends of what comes out."""
+    steps = list(before)
+    for i, layer in enumerate(layers):
+        inside: tuple[list[Step], ...] = ()
+        if isinstance(layer, Sum):
+            made = [_steps(branch, low, high, region, steps) for branch in layer.branches]
+            inside = tuple(branch[len(steps):] for branch, _, _ in made)
+            ends = torch.stack([one for _, one, _ in made]).sum(0), torch.stack([one for _, _, one in made]).sum(0)
+        else:
+            ends = through(layer, low, high)
+        steps.append((layer, Ends(low=low, high=high, inside=inside)))
+        low, high = ends
+        after, later = (layers[j] if j < len(layers) else None for j in (i + 1, i + 2))
+        if isinstance(layer, (Affine, Sum)) and isinstance(after, (Relu, Greatest)):
             signed = isinstance(after, Relu) and not isinstance(later, Greatest)       # only signs matter to a ReLU
             wanted = (low < 0) & (high > 0) if signed else torch.ones_like(low, dtype=torch.bool)
-            low, high = _tighter(chain.layers[: i + 1], chain.shapes[i + 1], known, region, low, high, wanted)
-        known.append((low, high))
-    return known
+            low, high = _tighter(steps, region, low, high, wanted)
+    return steps, low, high
 
 
-def _tighter(layers: Sequence[Layer], shape: tuple[int, ...], known: list[Ends], region: Region, low: Tensor,
-             high: Tensor, wanted: Tensor) -> Ends:
-    """Backward bounds of those of the layer's outputs that are wanted, where they are better than the interval's.
+def _tighter(steps: list[Step], region: Region, low: Tensor, high: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
+    """Backward bounds of those of the last step's outputs that are wanted, where they are better than the interval's.
 
     Intervals of an affine map of a box are exact already.
     """
-    batch, n = len(low), low[0].numel()
+    batch, n, shape = len(low), low[0].numel(), low.shape[1:]
     asked = wanted.flatten(1).any(0).nonzero().flatten()
-    if not len(asked) or (region.radius is None and len(layers) == 1):
+    if not len(asked) or (region.radius is None and len(steps) == 1 and isinstance(steps[0][0], Affine)):
         return low, high
     flat_low, flat_high = low.flatten(1).clone(), high.flatten(1).clone()
-    widest = max(max(v[0][0].numel() for v in known), n)
+    widest = max(max(ends.low[0].numel() for _, ends in steps), n)
     at_once = max(1, WIDE // (batch * widest))
     for places in asked.split(at_once):
         one = torch.zeros(len(places), n, dtype=torch.float64)
         one[torch.arange(len(places)), places] = 1.0
         forms = one.reshape(1, len(places), *shape).expand(batch, -1, *shape)
-        flat_low[:, places] = torch.maximum(flat_low[:, places], _backward(layers, forms, known, region))
-        flat_high[:, places] = torch.minimum(flat_high[:, places], -_backward(layers, -forms, known, region))
+        flat_low[:, places] = torch.maximum(flat_low[:, places], _backward(steps, forms, region))
+        flat_high[:, places] = torch.minimum(flat_high[:, places], -_backward(steps, -forms, region))
     return flat_low.reshape(low.shape), flat_high.reshape(high.shape)
 
 
-def _backward(layers: Sequence[Layer], forms: Tensor, ends: Sequence[Ends], region: Region) -> Tensor:
-    """Lower bounds (batch, k) of the forms of what the last layer gives."""
-    batch, k = forms.shape[:2]
-    a, constant = forms, torch.zeros(batch, k, dtype=torch.float64)
-    for layer, (low, high) in zip(reversed(layers), reversed(ends[: len(layers)]), strict=True):
+def _backward(steps: Sequence[Step], forms: Tensor, region: Region) -> Tensor:
+    """Lower bounds (batch, k) of the forms of what the last step gives."""
+    a, constant = _carried(steps, forms)
+    return region.least(a) + constant
+
+
+def _carried(steps: Sequence[Step], a: Tensor) -> tuple[Tensor, Tensor]:
+    """A linear form of the first step's input that lies below the form `a` of what the last gives, and its constant."""
+    batch, k = a.shape[:2]
+    constant = torch.zeros(batch, k, dtype=torch.float64)
+    for layer, ends in reversed(steps):
         if isinstance(layer, Affine):
             constant = constant + (a * layer.bias[:, None]).flatten(2).sum(2)
             a = layer.adjoint(a.flatten(0, 1)).unflatten(0, (batch, k))
+        elif isinstance(layer, Sum):
+            parts = [_carried(branch, a) for branch in ends.inside]
+            a, more = (torch.stack(part).sum(0) for part in zip(*parts, strict=True))
+            constant = constant + more
         else:
+            low, high = ends.low, ends.high
             step = relaxed_relu(a, low, high) if isinstance(layer, Relu) else relaxed_greatest(layer, a, low, high)
             a, constant = step[0], constant + step[1]
-    return region.least(a) + constant
+    return a, constant
 
 
 def relaxed_relu(a: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""A network as a chain of layers whose outputs can be bounded: affine maps, ReLU, greatest of a window.
+"""A network as a chain of layers whose outputs can be bounded: affine maps, ReLU, greatest of a window, sums of branches.
 
 Everything is in double precision: weights are the stored ones, exactly, and what single precision adds is bounded apart
 (`assay.bounds.rounding`).
@@ -6,6 +6,8 @@ Everything is in double precision: weights are the stored ones, exactly, and wha
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -60,7 +62,33 @@ class Greatest:
         return F.max_pool2d(x, self.kernel, self.stride, self.padding)
 
 
-Layer = Affine | Relu | Greatest
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Sum:
+    """The sum of what several chains of layers make of one input, as in a residual network; no layers: the input itself.
+
+    >>> Sum(branches=((), (dense(torch.tensor([[2.0]])), Relu())))(torch.tensor([[3.0], [-1.0]]).double()).tolist()
+    [[9.0], [-1.0]]
+    """
+
+    branches: tuple[tuple[Layer, ...], ...]
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return torch.stack([run(branch, x) for branch in self.branches]).sum(0)
+
+
+Layer = Affine | Relu | Greatest | Sum
+
+
+def run(layers: Sequence[Layer], x: Tensor) -> Tensor:
+    """What the layers, one after another, make of x."""
+    for layer in layers:
+        x = layer(x)
+    return x
+
+
+def is_affine(layer: Layer) -> bool:
+    """Whether the layer is W x + b, or a sum of such."""
+    return isinstance(layer, Affine) or (isinstance(layer, Sum) and all(map(is_affine, itertools.chain(*layer.branches))))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -74,31 +102,39 @@ class Chain:
 
     layers: Sequence[Layer]
     shape: tuple[int, ...]
-    shapes: tuple[tuple[int, ...], ...] = field(init=False)     # of each layer's input, then of the output
+    outputs: int = field(init=False)
+    widest: int = field(init=False)             # values of the largest input or output of a layer
 
     def __post_init__(self) -> None:
-        x, shapes = torch.zeros(1, *self.shape, dtype=torch.float64), [self.shape]
-        for layer in self.layers:
-            x = layer(x)
-            shapes.append(tuple(x.shape[1:]))
-        if len(shapes[-1]) != 1:
-            raise InputError(f"outputs of shape {shapes[-1]} are not one number for each class")
-        object.__setattr__(self, "shapes", tuple(shapes))
+        sizes = [math.prod(self.shape)]
+        out = _sizes(self.layers, torch.zeros(1, *self.shape, dtype=torch.float64), sizes)
+        if out.ndim != 2:
+            raise InputError(f"outputs of shape {tuple(out.shape[1:])} are not one number for each class")
+        object.__setattr__(self, "outputs", out.shape[1])
+        object.__setattr__(self, "widest", max(sizes))
 
     def __call__(self, x: Tensor) -> Tensor:
-        x = x.double()
-        for layer in self.layers:
-            x = layer(x)
-        return x
+        return run(self.layers, x.double())
 
     @property
     def linear(self) -> bool:
         """Whether the whole chain is one affine map, of which bounds are exact."""
-        return all(isinstance(layer, Affine) for layer in self.layers)
+        return all(map(is_affine, self.layers))
 
     def then(self, *layers: Layer) -> Chain:
         """The chain with further layers."""
         return Chain(layers=(*self.layers, *layers), shape=self.shape)
+
+
+def _sizes(layers: Sequence[Layer], x: Tensor, into: list[int]) -> Tensor:
+    """What the layers make of x; the sizes of all they make on the way are added to the list."""
+    for layer in layers:
+        if isinstance(layer, Sum):
+            x = torch.stack([_sizes(branch, x, into) for branch in layer.branches]).sum(0)
+        else:
+            x = layer(x)
+        into.append(x[0].numel())
+    return x
 
 
 def dense(weight: Tensor, bias: Tensor | None = None) -> Affine:

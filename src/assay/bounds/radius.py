@@ -15,8 +15,7 @@ HALVINGS = 20
 
 def margins_over(chain: Chain, x: Tensor, label: Tensor, radius: PerExample, kind: str, box: Box | None) -> PerExample:
     """A lower bound of min f_y(z) − f_k(z) over the ball and k ≠ y: positive only where the decision y holds in it."""
-    outputs = chain.shapes[-1][0]
-    rows = torch.eye(outputs, dtype=torch.float64)
+    rows = torch.eye(chain.outputs, dtype=torch.float64)
     forms = rows[label][:, None] - rows[None]                        # (batch, outputs, outputs); that of y itself is 0
     bounds = lower(chain, forms, around(x, radius, kind, box))
     return bounds.scatter(1, label[:, None], torch.inf).amin(1)

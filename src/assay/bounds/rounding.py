@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from assay.bounds.layers import Affine, Chain, Greatest
+from assay.bounds.layers import Affine, Chain, Greatest, Layer, Sum
 from assay.bounds.region import Region
 
 UNIT = 2.0 ** -24               # of single precision, rounding to nearest
@@ -24,8 +26,15 @@ def output_error(chain: Chain, region: Region) -> Tensor:
     constants are larger. Source: Higham, Accuracy and Stability of Numerical Algorithms (2002), eqs. 3.4 and 3.5.
     """
     low, high = region.ends
-    error = torch.zeros_like(low)
-    for layer in chain.layers:
+    return MORE * _error(chain.layers, low, high, torch.zeros_like(low))
+
+
+def _error(layers: Sequence[Layer], low: Tensor, high: Tensor, error: Tensor) -> Tensor:
+    """The error that comes out of the layers, given the one that comes in.
+
+    A sum rounds once for each branch, by at most u times the moduli of what the branches give.
+    """
+    for layer in layers:
         size = torch.maximum(low.abs(), high.abs()) + error
         if isinstance(layer, Affine):
             if not layer.rearranges:
@@ -36,14 +45,30 @@ def output_error(chain: Chain, region: Region) -> Tensor:
                 error = layer.forward(error)
         elif isinstance(layer, Greatest):
             error = F.max_pool2d(error, layer.kernel, layer.stride, layer.padding)
+        elif isinstance(layer, Sum):
+            errors = torch.stack([_error(branch, low, high, error) for branch in layer.branches]).sum(0)
+            error = errors + len(layer.branches) * (UNIT * (_size(layer, low, high) + errors) + SMALLEST)
         low, high = through(layer, low, high)
-    return MORE * error
+    return error
 
 
-def through(layer: object, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
+def _size(layer: Sum, low: Tensor, high: Tensor) -> Tensor:
+    """An upper bound of the sum of the moduli of what the branches give."""
+    ends = [_through_all(branch, low, high) for branch in layer.branches]
+    return torch.stack([torch.maximum(least.abs(), most.abs()) for least, most in ends]).sum(0)
+
+
+def _through_all(layers: Sequence[Layer], low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
+    for layer in layers:
+        low, high = through(layer, low, high)
+    return low, high
+
+
+def through(layer: Layer, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
     """Interval arithmetic: what the layer makes of every input between the two ends lies between the two returned.
 
-    An affine map takes centre c and radius r to W c + b and |W| r; the others grow with each input, so ends go to ends.
+    An affine map takes centre c and radius r to W c + b and |W| r; ends of a sum are summed; the others grow with each
+    input, so ends go to ends.
     Source: Gowal et al., arXiv 1810.12715 (2018), section 3.
 
     >>> from assay.bounds.layers import dense
@@ -53,5 +78,7 @@ def through(layer: object, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
     if isinstance(layer, Affine):
         middle, reach = layer((low + high) / 2), layer.absolute((high - low) / 2)
         return middle - reach, middle + reach
-    assert callable(layer)
+    if isinstance(layer, Sum):
+        ends = [_through_all(branch, low, high) for branch in layer.branches]
+        return torch.stack([least for least, _ in ends]).sum(0), torch.stack([most for _, most in ends]).sum(0)
     return layer(low), layer(high)

@@ -24,12 +24,13 @@ from assay.metrics.classification import confidence, decision, wrong
 from assay.perturbations.balls import Ball
 from assay.perturbations.protocol import Examples, stream
 from assay.records import Finding, Flag, Stop
-from assay.systems.chains import NoChain, chain_of
+from assay.systems.branches import NoChain
+from assay.systems.chains import chain_of
 from assay.systems.metered import Metered
 from assay.systems.smoothed import Smoothed
 
 MOST = 1.0              # greatest size that is tried, in the check's unit, unless it says
-LARGEST = 2000          # values of a layer: beyond it the bounds take minutes for each sample
+LARGEST = 2000          # values of a layer: beyond it the bounds take minutes for each sample, and prove next to nothing
 ALPHA, DRAWS, CHOOSING = 0.001, 10_000, 100     # of smoothing: failure probability of all samples together, votes
 EDGE = 1e-6             # a stored radius is proved again this share inside it: other machines round otherwise
 
@@ -128,8 +129,9 @@ def unprovable(check: Check, system: Any, x: Examples) -> str:
         chain = chain_of(system, x.inputs.shape[1:])
     except NoChain as reason:
         return f"no bound can be proved: {reason}"
-    widest = max(torch.Size(shape).numel() for shape in chain.shapes)
-    return "" if widest <= LARGEST else f"no bound is proved of layers of {widest} values; at most {LARGEST} are tried"
+    if chain.widest <= LARGEST:
+        return ""
+    return f"no bound is proved of layers of {chain.widest} values; at most {LARGEST} are tried"
 
 
 def _row(check: Check, system: str, bench: Bench, x: Examples, i: int, normal: Tensor, size: float, right: bool,

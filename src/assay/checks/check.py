@@ -53,6 +53,7 @@ class Bench:
     fetch: Callable[[tuple[int, ...]], Examples]          # samples by position in the data set
     count: int = 0                                        # samples in the data set
     classes: tuple[str, ...] = ()                         # their names by label, where the truth is a label
+    surrogates: Mapping[str, Metered] = field(default_factory=dict)     # not judged: changes are found on them
     keep: int = 4                                         # witnesses kept per unit and level
     exhibits: frozenset[str] = frozenset()                # samples whose pictures are kept
     cache: dict[Any, Any] = field(default_factory=dict)   # per process: results that several units share

@@ -14,7 +14,8 @@ from assay.metrics import protocol as metrics
 from assay.metrics.stability import input_unit
 from assay.perturbations.protocol import Examples, stream
 from assay.records import Finding, Stop
-from assay.systems.chains import NoChain, affine, chain_of
+from assay.systems.branches import NoChain
+from assay.systems.chains import affine, chain_of
 from assay.systems.classical import BoundMethod
 from assay.systems.metered import Metered
 

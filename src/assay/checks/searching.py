@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -13,19 +14,22 @@ from assay.arrays import InputError, per_example
 from assay.checks.check import STOP_FLAGS, Check
 from assay.metrics.protocol import Metric, Response
 from assay.perturbations.protocol import ChoiceSet, Examples, PerturbationSet
-from assay.records import Access, Flag
+from assay.records import Access, Flag, Stop
 from assay.searches.auto_pgd import auto_pgd
 from assay.searches.exhaustive import exhaustive
 from assay.searches.gradient_ascent import gradient_ascent
 from assay.searches.hill_climb import hill_climb
 from assay.searches.penalised_ascent import penalised_search
 from assay.searches.random_search import random_search, random_walk
-from assay.searches.result import Objective, Score, SearchResult, score
+from assay.searches.result import Best, Objective, Score, SearchResult, score
 from assay.searches.square import square
 from assay.searches.substitution import worst_choice
 from assay.systems.metered import Metered
 
 GRADIENT_SEARCHES = ("gradient", "penalised", "bounded")
+TRANSFER = "transfer"           # no search of the system itself: changes found on second systems
+UNSEEN = BY_QUERIES, BY_TRANSFER = "query-beats-gradient", "transfer-beats-gradient"        # flags: the gradient saw less
+Lend = Callable[[int, str], Sequence[Tensor]]       # (steps, climb) -> members of the set found worst for second systems
 Searched = tuple[SearchResult, list[list[Flag]]]
 LAST, ROSE = 0.25, 0.1          # of the steps; of the whole rise: see `still_rising`
 
@@ -33,6 +37,11 @@ LAST, ROSE = 0.25, 0.1          # of the steps; of the whole rise: see `still_ri
 def blind(check: Check, target: Metered) -> bool:
     """Whether the check asks for a gradient search of a system that gives no gradients."""
     return check.search.get("kind") in GRADIENT_SEARCHES and target.access < Access.GRADIENT
+
+
+def carries_over(words: Mapping[str, Any]) -> bool:
+    """Whether a check with these words of a search asks for changes that were found on second systems."""
+    return words.get("kind") == TRANSFER or bool(words.get("transfer"))
 
 
 def objective_of(metric: Metric, target: Metered, within: PerturbationSet, x: Examples, normal: Tensor,
@@ -48,10 +57,12 @@ def objective_of(metric: Metric, target: Metered, within: PerturbationSet, x: Ex
 
 
 def search(check: Check, target: Metered, metric: Metric, within: Any, x: Examples, normal: Tensor,
-           generators: Sequence[torch.Generator], warm: Sequence[Tensor], enough: Tensor | None = None) -> Searched:
+           generators: Sequence[torch.Generator], warm: Sequence[Tensor], enough: Tensor | None = None,
+           lend: Lend = lambda steps, climb: ()) -> Searched:
     """The search the check names; a gradient search is always checked by a query-only one, and the worst is kept.
 
-    `enough` (batch,) is the harm beyond which a bounded search wants nothing worse, where that is not the metric's goal.
+    `enough` (batch,) is the harm beyond which a bounded search wants nothing worse, where that is not the metric's goal;
+    `lend` finds changes on second systems, for a search that asks for them.
     """
     spec = dict(check.search)
     kind = spec.pop("kind")
@@ -61,18 +72,22 @@ def search(check: Check, target: Metered, metric: Metric, within: Any, x: Exampl
     common: dict[str, Any] = {"x": x, "generators": generators}
     if kind == ONE_BY_ONE:
         return flagged(_one_by_one(metric, target, within, x, normal, generators, spec))
+    if kind == TRANSFER:
+        return flagged(carried_over(objective, within, x, lend(int(spec["steps"]), check.search.get("climb", ""))))
     if blind(check, target):
+        if steps := int(spec.get("transfer", 0)):
+            warm = [*warm, *lend(steps, next(iter(spec.get("climbs", metric.climbs)), ""))]
         draws = max(int(spec.get("query", 0)), 2 * int(spec["steps"]))
         found, flags = flagged(random_walk(objective, within, draws=draws, starts=warm, **common))
         return found, [[*raised, Flag(id="query-only", detail=f"{draws} queries")] for raised in flags]
     if kind == "bounded":
         return _bounded(spec, metric, lambda climb: objective_of(metric, target, within, x, normal, climb), within, common,
-                        warm, enough)
+                        warm, enough, lend)
     query = int(spec.pop("query", 0))
     found, flags = flagged(SEARCHES[kind](objective, within, spec, common, warm))
     if not query or kind not in GRADIENT_SEARCHES:
         return found, flags
-    return with_query_only((found, flags), flagged(random_walk(objective, within, draws=query, **common)), metric)
+    return checked_by((found, flags), flagged(random_walk(objective, within, draws=query, **common)), metric, BY_QUERIES)
 
 
 def _one_by_one(metric: Metric, target: Metered, within: ChoiceSet, x: Examples, normal: Tensor,
@@ -125,18 +140,19 @@ SEARCHES: dict[str, Run] = {
 }
 
 ONE_BY_ONE = "choices"        # each example has a finite set of its own
-KNOWN = sorted((*SEARCHES, ONE_BY_ONE))
+KNOWN = sorted((*SEARCHES, ONE_BY_ONE, TRANSFER))
 
 
 def _bounded(spec: dict[str, Any], metric: Metric, objective: Callable[[str], Objective], within: Any,
-             common: dict[str, Any], warm: Sequence[Tensor], enough: Tensor | None) -> Searched:
-    """Auto-PGD on each of the `climbs`, then Square by queries alone: per example the worst of all.
+             common: dict[str, Any], warm: Sequence[Tensor], enough: Tensor | None, lend: Lend) -> Searched:
+    """Auto-PGD on each of the `climbs`, changes of second systems, Square by queries alone: per example the worst of all.
 
     An example that is won (harm above `enough`, else the metric's goal) is not searched again. Source: the ensemble of
     Croce and Hein, ICML 2020 (arXiv 2003.01690); the log odds, which have its level sets and no underflow, stand for the
-    cross-entropy.
+    cross-entropy. Neither second systems (`transfer` steps on each) nor queries may do better than the gradient: Carlini et
+    al. (2019).
     """
-    query = int(spec.pop("query", 0))
+    query, steps = int(spec.pop("query", 0)), int(spec.pop("transfer", 0))
     climbs = spec.pop("climbs", list(metric.climbs))
     if not climbs:
         raise InputError("a bounded search needs at least one number to climb")
@@ -155,9 +171,14 @@ def _bounded(spec: dict[str, Any], metric: Metric, objective: Callable[[str], Ob
         won = found[0].value > past
     if found is None:
         raise InputError("a bounded search needs at least one number to climb")
+    if steps and not bool(won.all()) and (members := lend(steps, climbs[0])):
+        carried = carried_over(objective(climbs[0]), within, common["x"], members)
+        asked = replace(carried, value=torch.where(won, -torch.inf, carried.value))
+        found = checked_by(found, flagged(asked), metric, BY_TRANSFER)
+        won = found[0].value > past
     if query and not bool(won.all()):
         queried = flagged(square(objective(climbs[0]), within, draws=query, done=_past(past, won), **common))
-        found = with_query_only(found, queried, metric)
+        found = checked_by(found, queried, metric, BY_QUERIES)
     return found[0], [[flag for flag in flags if flag.id != "still-rising" or not over]
                       for flags, over in zip(found[1], (found[0].value > goal).tolist(), strict=True)]
 
@@ -206,13 +227,23 @@ def _union(one: Searched, two: Searched) -> Searched:
                         backward=a.backward + b.backward, history=a.history), flags
 
 
-def with_query_only(found: Searched, queried: Searched, metric: Metric) -> Searched:
-    """The union, flagged where queries alone found what the gradient did not: more harm, or harm beyond the goal."""
-    gradient, queries = found[0], queried[0]
-    joined, flags = _union(found, queried)
-    for i in beats(queries.value, gradient.value, metric).nonzero().flatten().tolist():
-        flags[i].append(Flag(id="query-beats-gradient", detail=f"{float(queries.value[i]):.3g} > "
-                                                               f"{float(gradient.value[i]):.3g}"))
+def carried_over(objective: Objective, within: Any, x: Examples, members: Sequence[Tensor]) -> SearchResult:
+    """The worst of the members, which were found on other systems; `InputError` where there are none."""
+    if not members:
+        raise InputError("no second system gave a change to carry over; name one with --surrogate or --established")
+    best = Best(within.zero(x))
+    with torch.no_grad():
+        for p in members:
+            best.see(p, objective(p))
+    return best.result(Stop.BUDGET)
+
+
+def checked_by(found: Searched, blindly: Searched, metric: Metric, flag: str) -> Searched:
+    """The union, flagged where what saw no gradient found what the gradient did not: more harm, or harm beyond the goal."""
+    gradient, other = found[0], blindly[0]
+    joined, flags = _union(found, blindly)
+    for i in beats(other.value, gradient.value, metric).nonzero().flatten().tolist():
+        flags[i].append(Flag(id=flag, detail=f"{float(other.value[i]):.3g} > {float(gradient.value[i]):.3g}"))
     return SearchResult(parameters=joined.parameters, value=joined.value, stop=gradient.stop, forward=joined.forward,
                         backward=joined.backward, history=joined.history), flags
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -13,7 +14,8 @@ from assay.checks.asked_again import changed_with_use, remember
 from assay.checks.check import Bench, Check, UnitResult, key, method
 from assay.checks.exhibits import exhibit, pictures_of
 from assay.checks.operating_point import enough
-from assay.checks.searching import GRADIENT_SEARCHES, beats, blind, search
+from assay.checks.searching import GRADIENT_SEARCHES, TRANSFER, UNSEEN, beats, blind, search
+from assay.checks.second_systems import lent
 from assay.metrics import protocol as metrics
 from assay.metrics.classification import wrong
 from assay.metrics.protocol import Metric, Response
@@ -74,7 +76,8 @@ def worst_case(check: Check, system: str, bench: Bench, x: Examples) -> UnitResu
     for i, rung in reversed(list(enumerate(rungs))):            # upwards: what is found below is a find above
         if i + 1 < len(rungs):
             _carry_up(rungs[i + 1], rung)
-        _adopt_controls(check, target, bench, x, rung, normal)
+        if check.search.get("kind") != TRANSFER:                # what chance does was not found on a second system
+            _adopt_controls(check, target, bench, x, rung, normal)
     used = changed_with_use(system, bench, x) if x.labelled else [[]] * len(x)
     for rung in rungs:
         rung.flags = [[*mine, *more] for mine, more in zip(rung.flags, used, strict=True)]
@@ -87,7 +90,8 @@ def climb_ladder(check: Check, system: str, bench: Bench, x: Examples, normal: T
     A system that gives no gradients also starts from the worst cases of those that do.
     """
     metric, target = metrics.find(check.metric), bench.systems[system]
-    borrowed = _ladders_of_others(check, system, bench, x) if blind(check, target) else []
+    alone = not blind(check, target) or bool(check.search.get("transfer"))
+    borrowed = [] if alone else _ladders_of_others(check, system, bench, x)
     far = enough(check, system, bench, x)
     rungs: list[Rung] = []
     for level in sorted(check.levels, reverse=True):
@@ -95,10 +99,22 @@ def climb_ladder(check: Check, system: str, bench: Bench, x: Examples, normal: T
         generators = [stream(bench.seed, check.id, level, sample) for sample in x.ids]
         warm = [rungs[-1].parameters] if rungs else []
         warm += [ladder[len(rungs)].parameters for ladder in borrowed]
-        found, flags = search(check, target, metric, within, x, normal, generators, warm, far)
+        lend = functools.partial(lent, check, system, bench, x, level, within)
+        found, flags = search(check, target, metric, within, x, normal, generators, warm, far, lend)
+        if rungs:
+            _pass_down(rungs[-1], found.value, flags, metric)
         rungs.append(Rung(level=level, within=within, parameters=found.parameters, harm=found.value,
                           stop=list(found.stop), flags=flags, forward=found.forward + 1, backward=found.backward))
     return rungs
+
+
+def _pass_down(above: Rung, harm: Tensor, flags: list[list[Flag]], metric: Metric) -> None:
+    """What a gradient search finds from a start that it could not find is still not its own: the flag goes with it."""
+    if metric.goal is None:
+        return
+    for i, mine in enumerate(flags):
+        if float(harm[i]) > metric.goal:
+            mine += [flag for flag in above.flags[i] if flag.id in UNSEEN and flag.id not in {f.id for f in mine}]
 
 
 def _ladders_of_others(check: Check, system: str, bench: Bench, x: Examples) -> list[list[Rung]]:

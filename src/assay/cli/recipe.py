@@ -19,6 +19,9 @@ def recipe_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--established", multiple=True,
                      help="Established method to compare with; may be given several times. Default: the task's usual one "
                           "(total-variation, hog-svm); none for none."),
+        click.option("--surrogate", "surrogates", multiple=True,
+                     help="Classification: a further system with gradients on which changes are found and carried over to "
+                          "SYSTEM; it is not judged. May be given several times."),
         click.option("--task", default="",
                      help="reconstruction, classification, text, codes, sound, verification or table, where neither SYSTEM "
                           "nor DATA tells."),

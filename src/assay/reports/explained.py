@@ -13,6 +13,7 @@ from assay.reports.wording import WORST, amount, is_fraction, printable, sentenc
 WIDTH = 100
 SEARCHES = {        # kind of search -> in words
     "gradient": "steepest ascent", "bounded": "Auto-PGD on several losses, then Square by queries",
+    "transfer": "changes found on another system and carried over",
     "square": "Square, by queries alone", "random": "random draws", "exhaustive": "every member of the set",
     "places": "every place, or random places and their neighbours", "penalised": "penalised ascent",
     "choices": "every choice where they are few, else a search by queries", "smallest": "searches for the smallest change",

@@ -31,7 +31,8 @@ def plan_text(header: Mapping[str, Any], plan: Mapping[str, Any], seconds: float
     lines = [f"Audit of {header['name']}: profile {profile['id']} {profile['version']}, budget {profile['budget']}",
              f"  data     {data['description']} ({counted(data['n'], 'samples')}, {kind})"]
     lines += [] if labelled else [f"  operator {data['operator']}"]
-    lines += [f"  {s['role']:11} {s['name']}: {s['description']}" for s in header["systems"]]
+    lines += [f"  {s['role']:11} {s['name']}: {s['description']}"
+              for s in (*header["systems"], *header.get("surrogates", ()))]
     for name, choice in header.get("choices", {}).items():
         weight = f", weight {choice['weight']:g}" if "weight" in choice else ""
         edge = ", at the end of what was tried" if choice.get("edge") else ""

@@ -1,7 +1,8 @@
 """A system as a chain of layers that can be bounded, where it is one; else the reason why nothing can be proved of it.
 
-The chain must be the system, so everything doubtful is refused: other layers, branches, hooks, replaced methods, training
-mode, arithmetic of fewer digits. Whoever bounds a chain also compares it with the system on the inputs at hand.
+Branches may meet in a sum, as in residual networks. The chain must be the system, so everything doubtful is refused: other
+layers, hooks, replaced methods, training mode, arithmetic of fewer digits, writing over what another branch reads. Whoever
+bounds a chain also compares it with the system on the inputs at hand.
 """
 
 from __future__ import annotations
@@ -15,19 +16,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
-from assay.arrays import REAL, InputError
+from assay.arrays import REAL
 from assay.bounds.layers import (
-    Affine,
     Chain,
     Greatest,
     Layer,
     Relu,
+    Sum,
     average_pool,
     convolution,
     dense,
     reshaping,
+    run,
     scaling,
 )
+from assay.systems.branches import NoChain, adds, refuse_overwriting, spine
 from assay.systems.established_classifiers import MultinomialRegression
 from assay.systems.literature.standardise import Standardise
 from assay.systems.metered import Metered
@@ -38,10 +41,6 @@ Shape = tuple[int, ...]
 Build = Callable[[Any, Shape], list[Layer]]
 
 
-class NoChain(InputError):  # noqa: N818 - the reason why nothing can be proved, which is no error by itself
-    """The system is not a chain of known layers; the message says why."""
-
-
 def chain_of(system: object, shape: Sequence[int]) -> Chain:
     """The chain that the system is, for inputs of the shape (without the batch); `NoChain` with the reason otherwise.
 
@@ -49,7 +48,7 @@ def chain_of(system: object, shape: Sequence[int]) -> Chain:
     True
     >>> chain_of(TorchSystem(nn.Sequential(nn.Flatten(), nn.Tanh())), (1, 2, 2))
     Traceback (most recent call last):
-    assay.systems.chains.NoChain: its layer Tanh has no bounds here (known: AvgPool2d, BatchNorm1d, BatchNorm2d, Conv2d, ...
+    assay.systems.branches.NoChain: its layer Tanh has no bounds here (known: AdaptiveAvgPool2d, AvgPool2d, BatchNorm1d, ...
     """
     if isinstance(system, Metered):
         return chain_of(system.system, shape)
@@ -60,8 +59,8 @@ def chain_of(system: object, shape: Sequence[int]) -> Chain:
         if system.output != "logit":
             raise NoChain("it gives probabilities, and their logarithm has no bounds here; give the logit")
         inner = chain_of(system.system, shape)
-        if inner.shapes[-1] != (1,):
-            raise NoChain(f"two classes from {inner.shapes[-1][0]} outputs, not from one")
+        if inner.outputs != 1:
+            raise NoChain(f"two classes from {inner.outputs} outputs, not from one")
         return inner.then(dense(torch.tensor([[0.0], [1.0]])))
     if type(system) is not TorchSystem:
         raise NoChain(f"{type(system).__name__} is no torch network whose layers can be seen")
@@ -108,8 +107,7 @@ def _all(steps: Sequence[Callable[[Shape], list[Layer]]], shape: Shape) -> list[
     for step in steps:
         try:
             made = step(tuple(x.shape[1:]))
-            for layer in made:
-                x = layer(x)
+            x = run(made, x)
         except (RuntimeError, IndexError) as error:
             raise NoChain(f"a layer does not fit what comes before it: {error}") from None
         found += made
@@ -129,27 +127,31 @@ def _traced(module: nn.Module) -> list[Callable[[Shape], list[Layer]]]:
         graph = _Tracer().trace(module)
     except Exception as error:
         raise NoChain(f"its forward cannot be recorded without data ({type(error).__name__}: {str(error)[:120]})") from None
-    steps: list[Callable[[Shape], list[Layer]]] = []
-    before: fx.Node | None = None
+    inputs = [node for node in graph.nodes if node.op == "placeholder"]
+    (last,) = (node.args[0] for node in graph.nodes if node.op == "output")
+    if len(inputs) != 1 or not isinstance(last, fx.Node):
+        raise NoChain("it takes or returns something else than one batch")
+    if unread := [node.name for node in graph.nodes if node.op not in ("placeholder", "output") and not node.users]:
+        raise NoChain(f"its step {unread[0]} is read by nothing: it may do something else")
     for node in graph.nodes:
-        if node.op == "placeholder" and before is None:
-            before = node
-        elif node.op == "output":
-            if node.args[0] is not before:
-                raise NoChain("it returns something else than what its last layer gives")
-        elif before is None or not node.args or node.args[0] is not before or len(node.all_input_nodes) != 1 \
-                or len(before.users) != 1:
-            raise NoChain(f"its step {node.name} is not one layer after another: branches and sums have no bounds here")
-        else:
-            steps.append(_step(module, node))
-            before = node
-    return steps
+        refuse_overwriting(module, node, MODULES)
+    return [_step(module, node) for node in spine(last)[1:]]
+
+
+def _between(module: nn.Module, fork: fx.Node, end: fx.Node) -> list[Callable[[Shape], list[Layer]]]:
+    way = spine(end)
+    return [_step(module, node) for node in way[way.index(fork) + 1:]]
 
 
 def _step(module: nn.Module, node: fx.Node) -> Callable[[Shape], list[Layer]]:
     if node.op == "call_module":
         part = module.get_submodule(str(node.target))
         return lambda shape: _layers(part, shape)
+    if adds(node):
+        ends = [end for end in node.args if isinstance(end, fx.Node)]
+        fork = spine(node)[-2]
+        branches = [_between(module, fork, end) for end in ends]
+        return lambda shape: [Sum(branches=tuple(tuple(_all(branch, shape)) for branch in branches))]
     options: dict[str, Any] = dict(node.kwargs)
     rest: tuple[Any, ...] = node.args[1:]
     if node.target in (torch.relu, F.relu, "relu") and not rest and set(options) <= {"inplace"}:
@@ -159,6 +161,8 @@ def _step(module: nn.Module, node: fx.Node) -> Callable[[Shape], list[Layer]]:
     if node.target is F.max_pool2d and not set(options) - {"kernel_size", "stride", "padding", "dilation", "ceil_mode",
                                                              "return_indices"}:
         return lambda shape: _max_pool(nn.MaxPool2d(*rest, **options), shape)
+    if node.target is F.adaptive_avg_pool2d and not options and len(rest) == 1:
+        return lambda shape: _adaptive(nn.AdaptiveAvgPool2d(rest[0]), shape)
     if node.target is F.avg_pool2d:
         return lambda shape: _avg_pool(nn.AvgPool2d(*rest, **options), shape)
     name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", str(node.target))
@@ -187,6 +191,15 @@ def _avg_pool(layer: nn.AvgPool2d, shape: Shape) -> list[Layer]:
     if layer.ceil_mode or layer.divisor_override is not None or (padding != (0, 0) and not layer.count_include_pad):
         raise NoChain("its layer AvgPool2d has ceil_mode, a divisor, or leaves padding out, which have no bounds here")
     return [average_pool(shape, kernel=_pair(layer.kernel_size), stride=_pair(layer.stride), padding=padding)]
+
+
+def _adaptive(layer: nn.AdaptiveAvgPool2d, shape: Shape) -> list[Layer]:
+    """Windows that divide the image, which are then those of an ordinary mean."""
+    size = layer.output_size if isinstance(layer.output_size, tuple) else (layer.output_size, layer.output_size)
+    if len(shape) != 3 or any(wanted is None or has % wanted for wanted, has in zip(size, shape[1:], strict=True)):
+        raise NoChain(f"its layer AdaptiveAvgPool2d to {layer.output_size} has windows of several sizes: no bounds here")
+    kernel = _pair([has // int(wanted or has) for wanted, has in zip(size, shape[1:], strict=True)])
+    return [average_pool(shape, kernel=kernel, stride=kernel)]
 
 
 def _batch_norm(layer: nn.BatchNorm1d | nn.BatchNorm2d, shape: Shape) -> list[Layer]:
@@ -237,14 +250,14 @@ def _nothing(layer: nn.Module, shape: Shape) -> list[Layer]:
 
 
 MODULES: dict[type, Build] = {
-    nn.AvgPool2d: _avg_pool, nn.BatchNorm1d: _batch_norm, nn.BatchNorm2d: _batch_norm, nn.Conv2d: _conv,
-    nn.Dropout: _nothing, nn.Flatten: _flatten, nn.Identity: _nothing, nn.Linear: _linear, nn.MaxPool2d: _max_pool,
-    nn.ReLU: lambda layer, shape: [Relu()], Standardise: _standardise}
+    nn.AdaptiveAvgPool2d: _adaptive, nn.AvgPool2d: _avg_pool, nn.BatchNorm1d: _batch_norm, nn.BatchNorm2d: _batch_norm,
+    nn.Conv2d: _conv, nn.Dropout: _nothing, nn.Flatten: _flatten, nn.Identity: _nothing, nn.Linear: _linear,
+    nn.MaxPool2d: _max_pool, nn.ReLU: lambda layer, shape: [Relu()], Standardise: _standardise}
 
 
 def affine(chain: Chain) -> tuple[Tensor, Tensor]:
     """(W, b) of a linear chain, W (outputs, inputs), by asking it of every unit input; `NoChain` if it is not linear."""
-    if not all(isinstance(layer, Affine) for layer in chain.layers):
+    if not chain.linear:
         raise NoChain("it is not linear")
     n = math.prod(chain.shape)
     with torch.no_grad():
