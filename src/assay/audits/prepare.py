@@ -54,17 +54,27 @@ def session_from(recipe: Mapping[str, Any] | Recipe, *, systems: Mapping[str, ca
                    keep=task.KEEP, choices=choices,
                    groups=groups_of(words.groups, words.data, audited.ids) if words.groups else {},
                    recipe=None if made or data is not None else said.data_dict(),
-                   profile=_with_fields(dict(asked), audited.record.options.get("fields")))
+                   profile=_filled_in(dict(asked), audited))
 
 
-def _with_fields(profile: dict[str, Any], fields: Any) -> dict[str, Any]:
-    """The profile with the declaration that the data were read by, in the words of each set that changes fields."""
+def _filled_in(profile: dict[str, Any], data: Dataset) -> dict[str, Any]:
+    """The profile with what the data say, in the words of each set that leaves it open: `fields` of rows, `table` of codes.
+
+    `InputError` where the table of a check does not suit the records.
+    """
+    said = data.record.options
+
     def filled(check: Mapping[str, Any]) -> Mapping[str, Any]:
         words = check.get("perturbation", {})
-        own = words.get("kind") in OF_FIELDS and "fields" not in words
-        return {**check, "perturbation": {**words, "fields": fields}} if own else check
+        if words.get("kind") in OF_FIELDS and "fields" not in words and said.get("fields") is not None:
+            return {**check, "perturbation": {**words, "fields": said["fields"]}}
+        if words.get("kind") == "codes" and "revision" in said:
+            words = {"table": said["revision"], **words}
+            codes.check_table(check["id"], str(words["table"]), data)
+            return {**check, "perturbation": words}
+        return check
 
-    return profile if fields is None else {**profile, "checks": [filled(check) for check in profile["checks"]]}
+    return {**profile, "checks": [filled(check) for check in profile["checks"]]}
 
 
 def resolved(words: Recipe, data: Dataset | None = None) -> Recipe:

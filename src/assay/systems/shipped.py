@@ -7,7 +7,12 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from assay.systems.code_classifiers import build_code_logistic, build_code_network
+from assay.systems.code_classifiers import (
+    build_code_logistic,
+    build_code_network,
+    build_encounter_logistic,
+    build_encounter_network,
+)
 from assay.systems.ctc import build_spelled
 from assay.systems.established_classifiers import build_hog_svm, build_multinomial
 from assay.systems.literature import deep_cascade, lenet, lisa_cnn, mlp, res8
@@ -82,6 +87,12 @@ NETWORKS: dict[str, Network] = {
                           description="Network on sums of code vectors, trained on synthetic claims: 0 denied, 1 approved"),
     "claims-logistic": Network(build=build_code_logistic, weights="claims_logistic.safetensors", task="codes",
                                kind="classical", description="Logistic regression on the codes, synthetic claims"),
+    "readmission-net": Network(
+        build=build_encounter_network, weights="readmission_net.safetensors", task="codes",
+        description="Network on code vectors and facts, trained on Diabetes-130 encounters: 0 stays away, 1 readmitted"),
+    "readmission-logistic": Network(
+        build=build_encounter_logistic, weights="readmission_logistic.safetensors", task="codes", kind="classical",
+        description="Logistic regression on codes and facts, Diabetes-130 encounters"),
     "commands-res8": Network(build=res8.build, weights="commands_res8.safetensors", task="sound", rate=16_000,
                              description="res8 (Tang and Lin 2018) with 24 maps, trained on synthetic spoken commands"),
     "commands-ctc": Network(build=build_spelled, weights="commands_ctc.safetensors", task="sound", rate=16_000,
