@@ -62,11 +62,17 @@ def row(name: str, texts: list[str], within: ChoiceSet, weights: Path | None = N
             rewritten += bool((choices > 0).any())
             usual = int(system(x.inputs).argmax(1))
 
-            def ask(members: torch.Tensor, x: Examples = x, usual: int = usual) -> torch.Tensor:
-                scores = system(within.apply(x.repeated(len(members)), members).inputs)
-                others = scores.clone()
-                others[:, usual] = -math.inf
-                return others.amax(1) - scores[:, usual]
+            known: dict[tuple[int, ...], float] = {}        # the searches ask about the same members
+
+            def ask(members: torch.Tensor, x: Examples = x, usual: int = usual,
+                    known: dict[tuple[int, ...], float] = known) -> torch.Tensor:
+                wanted = [tuple(member) for member in members.tolist()]
+                if new := sorted({member for member in wanted if member not in known}):
+                    scores = system(within.apply(x.repeated(len(new)), torch.tensor(new)).inputs)
+                    others = scores.clone()
+                    others[:, usual] = -math.inf
+                    known.update(zip(new, (others.amax(1) - scores[:, usual]).tolist(), strict=True))
+                return torch.tensor([known[member] for member in wanted], dtype=torch.float64)
 
             for search, run in SEARCHES.items():
                 found = run(ask, choices, within.most)

@@ -12,10 +12,12 @@ from assay.audits import classification, codes, reconstruction, sound, table, te
 from assay.audits.recipe import Recipe, loaded
 from assay.audits.session import Session
 from assay.audits.vocabulary import validate_words
+from assay.checks.searching import ONE_BY_ONE
 from assay.datasets.bundled import SETS
 from assay.datasets.formats_wav import holds_sounds
 from assay.datasets.groups import groups_of
 from assay.datasets.measured import Dataset
+from assay.metrics.spread import load_tariff
 from assay.perturbations.registry import OF_FIELDS
 from assay.profiles import load as profiles
 from assay.systems import catalogue
@@ -23,6 +25,7 @@ from assay.systems.fitting import METHODS
 
 TASKS = {"reconstruction": reconstruction, "classification": classification, "text": text,
          "codes": codes, "sound": sound, "table": table, "verification": verification}
+WRITTEN = ("text", "codes", "table")        # tasks whose records have equivalent ones that can all be listed
 TABLES = (".csv", ".tsv")        # data that are texts, or rows where their fields are declared
 
 
@@ -54,11 +57,27 @@ def session_from(recipe: Mapping[str, Any] | Recipe, *, systems: Mapping[str, ca
                    keep=task.KEEP, choices=choices,
                    groups=groups_of(words.groups, words.data, audited.ids) if words.groups else {},
                    recipe=None if made or data is not None else said.data_dict(),
-                   profile=_filled_in(dict(asked), audited))
+                   profile=_with_tariff(_filled_in(dict(asked), audited), words, audited))
+
+
+def _with_tariff(profile: dict[str, Any], words: Recipe, data: Dataset) -> dict[str, Any]:
+    """The profile with what each decision is worth, in the words of each search that asks about equivalent records."""
+    if not words.tariff:
+        return profile
+    if words.task not in WRITTEN:
+        raise InputError(f"--tariff {words.tariff}: it tells equivalent records apart, and the task is {words.task}; leave it "
+                         f"out, or audit {', '.join(WRITTEN)}")
+    tariff = load_tariff(words.tariff, data.record.classes)
+    if tariff["codes"] and words.task != "codes":
+        raise InputError(f"{words.tariff}: codes are worth something in records of codes alone, and the task is {words.task}; "
+                         "leave out codes and paid")
+    return {**profile, "checks": [
+        {**check, "search": {**check["search"], "tariff": tariff}} if check.get("search", {}).get("kind") == ONE_BY_ONE
+        else check for check in profile["checks"]]}
 
 
 def _filled_in(profile: dict[str, Any], data: Dataset) -> dict[str, Any]:
-    """The profile with what the data say, in the words of each set that leaves it open: `fields` of rows, `table` of codes.
+    """The profile with what the data say, in the words of each set that leaves it open: `fields` of rows, `revision` of codes.
 
     `InputError` where the table of a check does not suit the records.
     """
@@ -69,9 +88,8 @@ def _filled_in(profile: dict[str, Any], data: Dataset) -> dict[str, Any]:
         if words.get("kind") in OF_FIELDS and "fields" not in words and said.get("fields") is not None:
             return {**check, "perturbation": {**words, "fields": said["fields"]}}
         if words.get("kind") == "codes" and "revision" in said:
-            words = {"table": said["revision"], **words}
-            codes.check_table(check["id"], str(words["table"]), data)
-            return {**check, "perturbation": words}
+            codes.check_table(check["id"], str(words.get("table", said["revision"])), data)
+            return check if "table" in words else {**check, "perturbation": {**words, "revision": said["revision"]}}
         return check
 
     return {**profile, "checks": [filled(check) for check in profile["checks"]]}
