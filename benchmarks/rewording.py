@@ -83,18 +83,19 @@ def row(name: str, texts: list[str], within: ChoiceSet, weights: Path | None = N
     n, harmed = len(texts), sum(flips["exhaustive"])
     low, high = wilson(harmed, n)
     missed = " | ".join(f"{sum(f) / max(harmed, 1):.1%} ({asked[s] / n:.0f})" for s, f in flips.items() if s != "exhaustive")
-    return (f"| {name.split(':')[-1]} | {within.most} | {rewritten / n:.1%} | {harmed / n:.1%} ({low:.1%}–{high:.1%}) | {asked['exhaustive'] / n:.0f}, at most "
-            f"{largest} | {missed} | {chance / n:.1%} |")
+    return (f"| {name.split(':')[-1]} | {within.most} | {rewritten / n:.1%} | {harmed / n:.1%} ({low:.1%}–{high:.1%}) | "
+            f"{asked['exhaustive'] / n:.0f}, at most {largest} | {missed} | {chance / n:.1%} |")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--notes", type=int, default=500)
     parser.add_argument("--claims", type=int, default=2000)
-    parser.add_argument("--readmission", type=Path, help="folder that recipes/readmission_codes.py wrote; needs the extra icd")
+    parser.add_argument("--readmission", type=Path, help="folder that readmission_codes.py wrote; needs the extra icd")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    print("| system | changes | can change | inconsistent | asked | greedy finds (asked) | beam 1 | beam 8 | genetic | chance |")
+    print("| system | changes | can change | inconsistent | asked | greedy finds (asked) | beam 1 | beam 8 | genetic "
+          "| chance |")
     print("|" + "---|" * 10)
     for texts, systems, within_of in of_readmission(options) if options.readmission else of_bundled(options):
         for name, weights in systems.items():
@@ -120,7 +121,7 @@ def of_readmission(options: argparse.Namespace) -> list[Asked]:
     codes = load_codes("rewrites.csv")
     with Path("held_out_codes.csv").open(newline="", encoding="utf-8") as file:
         texts = [line["text"] for line in csv.DictReader(file)][: options.claims]
-    systems = {name: folder / f"{name.replace('-', '_')}.safetensors" for name in ("readmission-net", "readmission-logistic")}
+    systems = {f"readmission-{name}": folder / f"readmission_{name}.safetensors" for name in ("net", "logistic")}
     return [(texts, {**systems, "readmission_codes:boosting": None, "readmission_codes:points": None},
              lambda most: CodeRewrites(table=codes, most=most, grades=("same", "near")))]
 

@@ -1,9 +1,9 @@
-"""Decides from diagnosis codes whether a patient with diabetes comes back: `python recipes/readmission_codes.py --data FILE`.
+"""Decides from diagnosis codes whether a patient with diabetes comes back: `readmission_codes.py --data dataset_diabetes.zip`.
 
 The data of `readmission.py` (UCI 296, CC BY 4.0; its first encounters and label) as records of codes: up to three ICD-9-CM
 codes, principal diagnosis first, then what is documented: what the codes themselves say, and facts as a word and a number.
-The data give categories (428), and five digits of diabetes alone, so the rewrites of `rewrites.csv` are between those; what a
-code says, and which rewrites it supports, is an example of this recipe and no coding guideline.
+The data give categories (428), and five digits of diabetes alone, so the rewrites of `rewrites.csv` are between those. What
+a code says, and which rewrites it supports, is an example of this recipe and no coding guideline.
 
 A fifth of the patients is held out, an eighth of the rest chooses. Written to `--out`: held_out_codes.csv, rewrites.csv,
 codes.toml (a profile that names them), an embedding network and logistic regression (shipped as `readmission-net` and
@@ -113,8 +113,9 @@ def says(code: str) -> list[str]:
     if not code.startswith("250."):
         return SAYS[code[:3]].split("; ") if code[:3] in SAYS else []
     kind, form = code[4:6]
-    found = ["diabetes", *(["type 1 diabetes"] if form in "13" else []), *(["uncontrolled diabetes"] if form in "23" else [])]
-    return [*found, *([KINDS[kind]] if kind in KINDS else [])]
+    found = ["diabetes", "type 1 diabetes" if form in "13" else "", "uncontrolled diabetes" if form in "23" else "",
+             KINDS.get(kind, "")]
+    return list(filter(None, found))
 
 
 def rewrites() -> Iterator[tuple[str, str, str, str, str]]:
@@ -244,8 +245,8 @@ def write(module: nn.Module, file: Path, held: Part, how: str) -> None:
     save_file({name: value.contiguous() for name, value in module.state_dict().items()}, file, metadata={
         "recipe": "recipes/readmission_codes.py", "how": how, "data": "UCI 296, Diabetes 130-US hospitals, first encounters",
         "data_licence": "CC BY 4.0; Strack et al., BioMed Research International 2014", "accuracy": f"{accuracy:.4f}",
-        "held_out": f"{len(held[1])} patients", "held_out_auroc": f"{auroc:.4f}", "use": "to be audited; not a medical device",
-        "held_out_prevalence": f"{float(held[1].double().mean()):.4f}"})
+        "held_out": f"{len(held[1])} patients", "held_out_auroc": f"{auroc:.4f}",
+        "use": "to be audited; not a medical device", "held_out_prevalence": f"{float(held[1].double().mean()):.4f}"})
     file.chmod(0o644)
 
 
@@ -276,7 +277,8 @@ def fit_all(fit: Part, choose: Part, held: Part, out: Path, seed: int) -> None:
     """Fit and store every system; say how well each tells on patients that it has not seen."""
     seen = Counter(code for text in fit[0] for code in read_claim(text).codes)
     words = as_bytes(sorted(code for code, count in seen.items() if count >= SEEN)), as_bytes(FACTS)
-    print(f"{len(fit[0])} records to fit, {len(choose[0])} to choose, {len(held[0])} held out; {len(read_words(words[0]))} codes")
+    print(f"{len(fit[0])} records to fit, {len(choose[0])} to choose, {len(held[0])} held out; "
+          f"{len(read_words(words[0]))} codes")
     net, line = network(seed, fit, choose, words), logistic(fit, choose, words)
     write(net, out / "readmission_net.safetensors", held, f"AdamW, at most {PASSES} passes, seed {seed}")
     write(line, out / "readmission_logistic.safetensors", held, "scikit-learn, C on what chooses")

@@ -172,7 +172,8 @@ class _Copy:
         sample, origin = renamed(row.sample), renamed(row.origin_sample)
         return {**to_data(row), "sample": sample, "origin_sample": origin,
                 "system": self.systems[row.system], "origin": self.systems.get(row.origin, row.origin),
-                "extra": {k: v for k, v in row.extra.items() if k != MONEY}, "notes": WITHHELD if row.notes else "", "flags": [{"id": f.id, "detail": ""} for f in row.flags]}, kept
+                "extra": {k: v for k, v in row.extra.items() if k != MONEY}, "notes": WITHHELD if row.notes else "",
+                "flags": [{"id": f.id, "detail": ""} for f in row.flags]}, kept
 
     def _parts(self, units: list[dict[str, Any]], rows: list[tuple[dict[str, Any], np.ndarray | None]]) -> None:
         """A part for each unit: rows of its samples; what belongs to none (rows of classes) lies in the first."""

@@ -1,4 +1,4 @@
-"""How far equivalent records lie apart: over all members by hand, in money by a tariff, and never which of them is worth most."""
+"""How far equivalent records lie apart: over all members by hand, in money by a tariff, never which is worth most."""
 
 from __future__ import annotations
 

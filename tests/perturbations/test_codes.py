@@ -171,7 +171,7 @@ def test_with_the_package_all_codes_are_named_and_the_specific_stand_for_the_uns
     assert load_codes(str(mine)).whole and load_codes(str(mine)).names["250.00"] == "Diabetes"
     mine.write_text("codes,instead,documented,grade,source\n428.1,428.8,left heart failure,same,x\n")
     load_codes.cache_clear()
-    with pytest.raises(InputError, match=r"'428.8' is no code of ICD-9-CM that the list of all codes holds; is 428.\d meant\?"):
+    with pytest.raises(InputError, match=r"'428.8' is no code of ICD-9-CM that the list .* holds; is 428.\d meant\?"):
         load_codes(str(mine))
 
 
@@ -216,7 +216,7 @@ def test_a_rewrite_told_twice_counts_once():
     (b"codes,instead,documented,grade,source\n277.7,401.9,a,sure,x\n", "grade 'sure'"),
     (b"codes,instead,documented,grade,source\n,401.9,a,same,x\n", "codes is empty"),
     (b"codes,instead,documented,grade,source\n277.7,401.9 401.9,a,same,x\n", "instead holds a code twice"),
-    (b"codes,instead,documented,grade,source\n277.7,401.9,a,same,x\n401.9,277.7,a,near,x\n", "graded same above and near here"),
+    (b"codes,instead,documented,grade,source\n277.7,401.9,a,same,x\n401.9,277.7,a,near,x\n", "same above and near here"),
 ])
 def test_bad_tables_are_refused_by_line(content, words):
     with pytest.raises(InputError, match=words):

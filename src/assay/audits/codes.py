@@ -26,7 +26,7 @@ def datasets(words: Recipe) -> tuple[Dataset, Dataset | None]:
 
 
 def check_table(check: str, name: str, data: Dataset) -> None:
-    """`InputError` where a table of rewrites is of another revision than the records, or knows that a code does not exist."""
+    """`InputError` where a table of rewrites is of another revision than the records, or a code of theirs does not exist."""
     table, revision = load_codes(name), data.record.options["revision"]
     if table.revision != revision:
         raise InputError(f"check {check!r}: its table {name} is of {TITLES[table.revision]}, and the records are coded in "

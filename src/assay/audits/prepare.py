@@ -13,7 +13,7 @@ from assay.audits.recipe import Recipe, loaded
 from assay.audits.session import Session
 from assay.audits.vocabulary import validate_words
 from assay.checks.searching import ONE_BY_ONE
-from assay.datasets.bundled import SETS
+from assay.datasets.bundled import SETS, names
 from assay.datasets.formats_wav import holds_sounds
 from assay.datasets.groups import groups_of
 from assay.datasets.measured import Dataset
@@ -25,6 +25,7 @@ from assay.systems.fitting import METHODS
 
 TASKS = {"reconstruction": reconstruction, "classification": classification, "text": text,
          "codes": codes, "sound": sound, "table": table, "verification": verification}
+SHIPPED_ROWS = names("table")               # the only tables whose fields the shipped systems know
 WRITTEN = ("text", "codes", "table")        # tasks whose records have equivalent ones that can all be listed
 TABLES = (".csv", ".tsv")        # data that are texts, or rows where their fields are declared
 
@@ -65,11 +66,11 @@ def _with_tariff(profile: dict[str, Any], words: Recipe, data: Dataset) -> dict[
     if not words.tariff:
         return profile
     if words.task not in WRITTEN:
-        raise InputError(f"--tariff {words.tariff}: it tells equivalent records apart, and the task is {words.task}; leave it "
-                         f"out, or audit {', '.join(WRITTEN)}")
+        raise InputError(f"--tariff {words.tariff}: it tells equivalent records apart, and the task is {words.task}; leave "
+                         f"it out, or audit {', '.join(WRITTEN)}")
     tariff = load_tariff(words.tariff, data.record.classes)
     if tariff["codes"] and words.task != "codes":
-        raise InputError(f"{words.tariff}: codes are worth something in records of codes alone, and the task is {words.task}; "
+        raise InputError(f"{words.tariff}: codes are worth something in records of codes, and the task is {words.task}; "
                          "leave out codes and paid")
     return {**profile, "checks": [
         {**check, "search": {**check["search"], "tariff": tariff}} if check.get("search", {}).get("kind") == ONE_BY_ONE
@@ -77,7 +78,7 @@ def _with_tariff(profile: dict[str, Any], words: Recipe, data: Dataset) -> dict[
 
 
 def _filled_in(profile: dict[str, Any], data: Dataset) -> dict[str, Any]:
-    """The profile with what the data say, in the words of each set that leaves it open: `fields` of rows, `revision` of codes.
+    """The profile with what the data say, in the words of each set that leaves it open: fields of rows, revision of codes.
 
     `InputError` where the table of a check does not suit the records.
     """
@@ -113,7 +114,11 @@ def resolved(words: Recipe, data: Dataset | None = None) -> Recipe:
     if name not in TASKS:
         raise InputError(f"--task {name!r}: known tasks are {', '.join(TASKS)}")
     task = TASKS[name]
-    established = tuple(words.established) or task.ESTABLISHED
+    if name == "table" and not words.data and data is None and can != ("table",):
+        raise InputError("no table is given, and the one that ships suits the systems made for it alone; give a .csv or .tsv "
+                         "of rows")
+    own = name != "table" or (data is None and (words.data or task.DATA) in SHIPPED_ROWS)
+    established = tuple(words.established) or (task.ESTABLISHED if own else ())
     if established == ("none",):
         established = ()
     if (words.fit_key or words.fit_labels) and not words.fit:

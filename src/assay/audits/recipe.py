@@ -19,8 +19,9 @@ class Recipe:
     `data` is "bundled:NAME" or a path; `task` what the systems do ("" where system or data say so themselves); `weights`
     maps a system to its file. `labels`, `classes`, `value_range` and `fit` (labelled images that established classifiers are
     fitted to, with the names of its arrays) belong to classification, `fields` (the file that declares what may change in a
-    row) to tables; `tariff` (what each decision is worth) to texts, codes and tables; `mask` ("lines" or "variable-density") to `noise`, and `kspace` to `axes`, to reconstruction. `groups` (a
-    file, an array or a column) says which group each sample is of.
+    row) to tables, `tariff` (what each decision is worth) to texts, codes and tables; `mask` ("lines" or
+    "variable-density") to `noise`, and `kspace` to `axes`, to reconstruction. `groups` (a file, an array or a column) says
+    which group each sample is of.
     """
 
     systems: Sequence[str]

@@ -98,7 +98,8 @@ def climb_ladder(check: Check, system: str, bench: Bench, x: Examples, normal: T
         warm += [ladder[len(rungs)].parameters for ladder in borrowed]
         found, flags = search(check, target, metric, within, x, normal, generators, warm, far)
         rungs.append(Rung(level=level, within=within, parameters=found.parameters, harm=found.value,
-                          stop=list(found.stop), flags=flags, forward=found.forward + 1, backward=found.backward, beside=found.beside))
+                          stop=list(found.stop), flags=flags, forward=found.forward + 1, backward=found.backward,
+                          beside=found.beside))
     return rungs
 
 

@@ -88,8 +88,8 @@ def checked_claims(data: LabelledTexts) -> LabelledTexts:
     common = [revision for revision in TITLES if all(revision in some for some in found)]
     if not common:
         one, other = (found[some,] for some in TITLES)
-        raise InputError(f"sample {one!r} is coded in {TITLES['icd9']} and sample {other!r} in {TITLES['icd10']}; audit records "
-                         "of one revision at a time")
+        raise InputError(f"sample {one!r} is coded in {TITLES['icd9']} and sample {other!r} in {TITLES['icd10']}; audit "
+                         "records of one revision at a time")
     return replace(data, record=replace(data.record, task="codes", options={**data.record.options, "revision": common[0]}))
 
 

@@ -107,7 +107,7 @@ def load_codes(name: str) -> CodeTable:
         return codes_from(table_bytes(name, "rewrites"), name)
     revision = name.removesuffix("cm")
     if name not in (revision, f"{revision}cm") or revision not in TITLES:
-        raise InputError(f"table {name!r}: known are icd9, icd10, icd9cm and icd10cm, or give the path of a .csv of rewrites")
+        raise InputError(f"table {name!r}: known are icd9, icd10, icd9cm, icd10cm, or give the path of a .csv of rewrites")
     content = resources.files(__package__).joinpath("tables", f"{revision}_rewrites.csv").read_bytes()
     if name == revision:
         return codes_from(content, name, shipped_names(revision), revision=revision)

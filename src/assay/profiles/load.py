@@ -95,7 +95,8 @@ def _scaled(check: Mapping[str, Any], noise: float) -> dict[str, Any]:
             "levels": [level * noise for level in check.get("levels", ())], "criterion": {**criterion, **at}}
 
 
-def digest_holds(profile: Mapping[str, Any], *, options: Mapping[str, Any] | None = None, noise: float | None = None) -> bool:
+def digest_holds(profile: Mapping[str, Any], *, options: Mapping[str, Any] | None = None,
+                 noise: float | None = None) -> bool:
     """Whether a stored profile has the digest it names, apart from what an audit filled in for its data.
 
     That is the sizes of multiples of the noise level, whose multiples are stored beside them; the declaration of a table's

@@ -1,6 +1,6 @@
 """How far equivalent records lie apart: in the score, in the decision, and in money where a tariff was given.
 
-From rows alone, each of one record. Told are distances; which of its equivalents a record would be worth most as is in no row.
+From rows alone, each of one record. Told are distances; as which of its equivalents a record is worth most is in no row.
 """
 
 from __future__ import annotations

@@ -98,7 +98,8 @@ class _OfEncounters(_OfCodes):
 class EncounterNetwork(_OfEncounters):
     """W₃ relu(W₂ [relu(Σ_c v_c + b₁), facts] + b₂) + b₃, v_c the vector of code c."""
 
-    def __init__(self, *, vocabulary: Tensor, facts: Tensor, classes: int, length: int = LENGTH, hidden: int = HIDDEN) -> None:
+    def __init__(self, *, vocabulary: Tensor, facts: Tensor, classes: int, length: int = LENGTH,
+                 hidden: int = HIDDEN) -> None:
         super().__init__(vocabulary=vocabulary, facts=facts)
         self.vectors = nn.Linear(len(self.index), length)
         self.drop = nn.Dropout(0.3)

@@ -25,10 +25,10 @@ def json_object(folder: Folder, verdicts: Sequence[Verdict]) -> dict[str, Any]:
     and worst-case risk and their gaps; `extrapolations`: the worst of a million random uses, or why not;
     `brackets`: of each certificate and each rightly decided sample the size proved harmless and the smallest flip found;
     `spreads`: of texts, codes and rows how far the scores, the decisions and (with a tariff) the money of equivalent records
-    lie apart; `subgroups`: where groups were given, the harm of each and the worst one. For a classifier of two classes, `as_test` is
-    a list of what each check shows of it as a test: the label's field of that name (`check`, `positive`, `prevalence`, …);
-    for others it is empty. `refusal` has, for each audited system, the profile's refusal lines as the label's field of that
-    name has them, `thresholds` how many of the profile's numbers are published, drafts and proposals.
+    lie apart; `subgroups`: where groups were given, the harm of each and the worst one. For a classifier of two classes,
+    `as_test` is a list of what each check shows of it as a test: the label's field of that name (`check`, `positive`,
+    `prevalence`, …); for others it is empty. `refusal` has, for each audited system, the profile's refusal lines as the
+    label's field of that name has them, `thresholds` how many of the profile's numbers are published, drafts and proposals.
     """
     header, findings = folder.header, list(folder.findings())
     top = headline(folder, verdicts, findings=findings)
