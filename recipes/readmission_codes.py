@@ -1,4 +1,4 @@
-"""Decides from diagnosis codes whether a patient with diabetes comes back: `readmission_codes.py --data dataset_diabetes.zip`.
+"""Decides from diagnosis codes whether a patient with diabetes comes back: `readmission_codes.py --data FILE.zip`.
 
 The data of `readmission.py` (UCI 296, CC BY 4.0; its first encounters and label) as records of codes: up to three ICD-9-CM
 codes, principal diagnosis first, then what is documented: what the codes themselves say, and facts as a word and a number.

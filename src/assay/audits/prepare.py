@@ -115,8 +115,8 @@ def resolved(words: Recipe, data: Dataset | None = None) -> Recipe:
         raise InputError(f"--task {name!r}: known tasks are {', '.join(TASKS)}")
     task = TASKS[name]
     if name == "table" and not words.data and data is None and can != ("table",):
-        raise InputError("no table is given, and the one that ships suits the systems made for it alone; give a .csv or .tsv "
-                         "of rows")
+        raise InputError("no table is given, and the one that ships suits the systems made for it alone; give a .csv or "
+                         ".tsv of rows")
     own = name != "table" or (data is None and (words.data or task.DATA) in SHIPPED_ROWS)
     established = tuple(words.established) or (task.ESTABLISHED if own else ())
     if established == ("none",):
