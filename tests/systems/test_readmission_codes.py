@@ -1,4 +1,4 @@
-"""Readmission by diagnosis codes: what a code documents, the score by points, the networks by hand, the recipe on made-up rows."""
+"""Readmission by diagnosis codes: what a code documents, the points, the networks by hand, the recipe on made-up rows."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def test_the_recipe_learns_and_writes_what_an_audit_reads(recipe, tmp_path, monk
     with Path("held_out_codes.csv").open(newline="") as file:
         held = list(csv.DictReader(file))
     assert len(held) == 300 and all(FORMS["icd9"].fullmatch(code) for row in held for code in read_claim(row["text"]).codes)
-    x, truth = torch.from_numpy(encode([row["text"] for row in held])), torch.tensor([int(row["readmitted"]) for row in held])
+    x, truth = torch.from_numpy(encode([row["text"] for row in held])), torch.tensor([int(r["readmitted"]) for r in held])
     for system in (catalogue.load("readmission-net", role="audited", weights=Path("readmission_net.safetensors")).system,
                    recipe.boosting()):
         scores = system(x)

@@ -78,8 +78,8 @@ def read_claim(text: str) -> Claim:
         elif match := LINE.match(line):
             codes.append(match.group(1))
         elif line.strip():
-            raise InputError(f"record {text[:30]!r}…, line {number}: {line.strip()[:40]!r} is neither a code nor "
-                             "\"Documented: …\"")
+            raise InputError(f"record {text[:30]!r}…, line {number}: {line.strip()[:40]!r} is neither a code (with its "
+                             "dot, as 250.00) nor \"Documented: …\"")
     try:
         revisions_of(codes)
     except InputError as error:
@@ -169,7 +169,8 @@ def unknown(code: str, names: Mapping[str, str], whole: bool) -> str:
     """Half a sentence about a code without a name: that it does not exist, or how it would be known."""
     if not whole:
         return "whose name ships with Assay; pip install 'assay[icd]' for the names of all codes"
-    close = difflib.get_close_matches(code, [known for known in names if known[:2] == code[:2]], n=1)
+    close = next(filter(None, (difflib.get_close_matches(code, [known for known in names if known[:n] == code[:n]], n=1)
+                               for n in (3, 2))), [])
     return f"that the list of all codes holds{f'; is {close[0]} meant?' if close else '; mend it'}"
 
 

@@ -20,7 +20,7 @@ LENGTH, HIDDEN = 16, 32
 NUMBER = re.compile(r"\d+(?:\.\d+)?")
 
 
-class _OfCodes(nn.Module):
+class OfCodes(nn.Module):
     """What both share: which of the known codes a record has, (records, codes) of 0 and 1."""
 
     def __init__(self, vocabulary: Tensor) -> None:
@@ -37,7 +37,7 @@ class _OfCodes(nn.Module):
         return found
 
 
-class CodeNetwork(_OfCodes):
+class CodeNetwork(OfCodes):
     """W₂ relu(W₁ relu(Σ_c v_c) + b₁) + b₂, v_c the vector of code c: a sum over a set, then a perceptron.
 
     Zaheer et al., "Deep sets", NeurIPS 2017: the order of the codes cannot matter. Codes that are not in the vocabulary do
@@ -57,7 +57,7 @@ class CodeNetwork(_OfCodes):
         return self.decide(torch.relu(self.hidden(torch.relu(self.vectors(presence)))))
 
 
-class CodeLogistic(_OfCodes):
+class CodeLogistic(OfCodes):
     """W x + b, x which codes the record has: additive in the codes, as a points score is."""
 
     def __init__(self, *, vocabulary: Tensor, classes: int) -> None:
@@ -68,7 +68,7 @@ class CodeLogistic(_OfCodes):
         return self.linear(self.presence(records))
 
 
-class _OfEncounters(_OfCodes):
+class _OfEncounters(OfCodes):
     """What both share: which codes a record has, then its facts, each (value − centre) / spread, 0 where it is missing."""
 
     centre: Tensor
