@@ -11,7 +11,8 @@ of this file on PYTHONPATH:
         --established sklearn:logistic.skops
 
 and so for readmission:boosting_monotone, readmission:points (a points score) and sklearn:logistic.skops. What fields.toml
-declares (which fields should not matter, the tolerances) is an example of this recipe and no medical standard.
+declares (which fields should not matter, the tolerances) is an example of this recipe and no medical standard. The same data
+by their diagnosis codes: `readmission_codes.py`.
 """
 
 from __future__ import annotations
@@ -128,12 +129,17 @@ PAYERS = {"?": "unknown", "MC": "Medicare", "MD": "Medicaid", "SP": "self-pay"}
 
 def encounters(path: Path) -> list[dict[str, str]]:
     """The first encounter of each patient in the fields' own words, with id and label."""
+    return [worded(row) for row in first_encounters(path)]
+
+
+def first_encounters(path: Path) -> list[dict[str, str]]:
+    """The same as they stand in the data, in the order of their numbers."""
     with zipfile.ZipFile(path) as archive, archive.open("dataset_diabetes/diabetic_data.csv") as file:
         rows = sorted(csv.DictReader(io.TextIOWrapper(file, "utf-8")), key=lambda row: int(row["encounter_id"]))
     first: dict[str, dict[str, str]] = {}
     for row in rows:
         first.setdefault(row["patient_nbr"], row)
-    return [worded(row) for row in first.values()
+    return [row for row in first.values()
             if row["discharge_disposition_id"] not in GONE and row["gender"] in ("Female", "Male")]
 
 
@@ -181,6 +187,11 @@ def boosted(x: np.ndarray, y: np.ndarray, *, monotone: bool) -> dict[str, np.nda
                   for field in FIELDS.fields for _ in field.values or ("",)]
     fitted = HistGradientBoostingClassifier(learning_rate=0.05, max_iter=200, max_leaf_nodes=15, random_state=0,
                                             monotonic_cst=directions).fit(indicated(x), y)
+    return arrays_of(fitted, indicated(x[:500]))
+
+
+def arrays_of(fitted: Any, some: np.ndarray) -> dict[str, np.ndarray]:
+    """The trees of scikit-learn's gradient boosting as arrays, compared with them on `some` rows of columns."""
     trees = [of_class[0].nodes for of_class in fitted._predictors]
     width = max(map(len, trees))
     found = {"baseline": np.asarray(fitted._baseline_prediction, dtype=np.float64).reshape(1)}
@@ -188,15 +199,14 @@ def boosted(x: np.ndarray, y: np.ndarray, *, monotone: bool) -> dict[str, np.nda
                          ("value", "value"), ("leaf", "is_leaf")):
         kind = np.float64 if name in ("threshold", "value") else np.int64
         found[name] = np.stack([np.pad(nodes[source].astype(kind), (0, width - len(nodes))) for nodes in trees])
-    ours, theirs = log_odds(found, x[:500]), fitted.decision_function(indicated(x[:500]))
-    assert np.allclose(ours, theirs, atol=1e-6), "the arrays are not the trees"
+    assert np.allclose(log_odds(found, some), fitted.decision_function(some), atol=1e-6), "the arrays are not the trees"
     return found
 
 
-def log_odds(trees: dict[str, np.ndarray], rows: np.ndarray) -> np.ndarray:
-    """The log odds of being readmitted (n,): the baseline and, of each tree, the value of the leaf a row falls into."""
-    x, which = indicated(rows), np.arange(len(trees["column"]))[None]
-    node = np.zeros((len(rows), which.shape[1]), dtype=np.int64)
+def log_odds(trees: dict[str, np.ndarray], x: np.ndarray) -> np.ndarray:
+    """The log odds of being readmitted (n,) of rows of columns: the baseline and, of each tree, its leaf's value."""
+    which = np.arange(len(trees["column"]))[None]
+    node = np.zeros((len(x), which.shape[1]), dtype=np.int64)
     while not trees["leaf"][which, node].all():
         value = np.take_along_axis(x, trees["column"][which, node], axis=1)
         further = np.where(value <= trees["threshold"][which, node], trees["left"][which, node], trees["right"][which, node])
@@ -209,7 +219,7 @@ def boosting(file: str = "boosting.safetensors") -> FunctionSystem:
     trees = load_file(file)
 
     def scores(rows: torch.Tensor) -> torch.Tensor:
-        z = torch.from_numpy(log_odds(trees, rows.double().numpy()))
+        z = torch.from_numpy(log_odds(trees, indicated(rows.double().numpy())))
         return torch.stack((torch.zeros_like(z), z), dim=1)
     return FunctionSystem(scores, name=Path(file).stem, kind="classical", settings={"sha256": file_digest(Path(file))})
 
@@ -264,7 +274,7 @@ def fit_all(train: list[dict[str, str]], held: list[dict[str, str]], out: Path) 
     for name, monotone in (("boosting", False), ("boosting-monotone", True)):
         trees = boosted(x, y, monotone=monotone)
         save_file(trees, out / f"{name}.safetensors")
-        decided[name] = log_odds(trees, other) > 0
+        decided[name] = log_odds(trees, indicated(other)) > 0
     for name, decisions in decided.items():
         print(f"{name}: accuracy {(decisions == truth).mean():.3f}")
 

@@ -147,7 +147,7 @@ def test_0_without_findings_1_with_them_and_json_is_the_documented_object(run, t
     assert code == 0, err
     found = json.loads(out)
     assert set(found) == {"folder", "signal", "rule", "reason", "complete", "checks", "risks", "extrapolations", "brackets",
-                           "subgroups", "as_test", "thresholds", "refusal"}
+                           "subgroups", "spreads", "as_test", "thresholds", "refusal"}
     assert found["folder"] == "quiet" and found["complete"] is True and found["as_test"] == []
     (row,) = found["checks"]
     assert set(row) == {"id", "system", "radius", "unit", "n", "harmed", "metric", "better", "normal", "average", "worst",

@@ -27,8 +27,10 @@ from assay.records import Finding, to_data, to_json
 from assay.store import FINDINGS, AuditFolder, StoreError, witness_key, write_aside
 
 WITHHELD = "withheld"
+MONEY = "spread.money"  # of a row: what the tariff says, which is withheld
 PARAMETERS = 4          # a turn, two shifts, a change of size
-FILES = ("data", "labels", "classes", "fit", "fields", "groups", "key", "fit_key", "fit_labels", "profile")   # of a recipe
+FILES = ("data", "labels", "classes", "fit", "fields", "tariff", "groups", "key", "fit_key", "fit_labels",
+         "profile")     # of a recipe
 _PATH = re.compile(r"[/\\]|\.[A-Za-z0-9]{2,11}$")
 
 
@@ -140,15 +142,18 @@ class _Copy:
                            for sample, group in self.header["groups"].items()))
 
     def _profile(self) -> dict[str, Any]:
-        """The profile without the declared columns that the audit wrote into it, which its digest does not cover.
+        """The profile without what the audit wrote into it, which its digest does not cover: columns, revision, tariff.
 
         Paths of tables are withheld too; the digest is then that of what is left.
         """
         checks, profile = [], self.header["profile"]
         for check in profile["checks"]:
             words = {k: WITHHELD if isinstance(v, str) and _PATH.search(v) else v
-                     for k, v in check.get("perturbation", {}).items() if k != "fields" or not isinstance(v, Mapping)}
-            checks.append({**check, **({"perturbation": words} if "perturbation" in check else {})})
+                     for k, v in check.get("perturbation", {}).items()
+                     if k != "revision" and (k != "fields" or not isinstance(v, Mapping))}
+            search = {k: v for k, v in check.get("search", {}).items() if k != "tariff"}
+            checks.append({**check, **({"perturbation": words} if "perturbation" in check else {}),
+                           **({"search": search} if "search" in check else {})})
         paths = any(WITHHELD in c.get("perturbation", {}).values() for c in checks)
         left = {**{k: v for k, v in profile.items() if k != "digest"}, "checks": checks}
         return {**left, "digest": digest_of_asked(left) if paths else profile["digest"]}
@@ -173,7 +178,8 @@ class _Copy:
         sample, origin = renamed(row.sample), renamed(row.origin_sample)
         return {**to_data(row), "sample": sample, "origin_sample": origin,
                 "system": self.systems[row.system], "origin": self.systems.get(row.origin, row.origin),
-                "notes": WITHHELD if row.notes else "", "flags": [{"id": f.id, "detail": ""} for f in row.flags]}, kept
+                "extra": {k: v for k, v in row.extra.items() if k != MONEY}, "notes": WITHHELD if row.notes else "",
+                "flags": [{"id": f.id, "detail": ""} for f in row.flags]}, kept
 
     def _parts(self, units: list[dict[str, Any]], rows: list[tuple[dict[str, Any], np.ndarray | None]]) -> None:
         """A part for each unit: rows of its samples; what belongs to none (rows of classes) lies in the first."""

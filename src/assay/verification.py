@@ -71,7 +71,7 @@ def _wrong_header(header: Mapping[str, Any]) -> str:
     for system in systems:
         if not _HEX.fullmatch(system.digest) or (system.files and root_digest(system.files) != system.digest):
             return f"audit.json: the digest of {system.name!r} is not that of its files"
-    if not digest_holds(header["profile"], fields=data.options.get("fields"), noise=data.noise):
+    if not digest_holds(header["profile"], options=data.options, noise=data.noise):
         return "audit.json: the profile is not the one of its digest; it was edited after the audit"
     return ""
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
+from pathlib import Path
 
 import pytest
+import torch
 from click.testing import CliRunner
 
 from assay.api import audit, verify
@@ -13,10 +16,15 @@ from assay.arrays import InputError
 from assay.audits.plan import make_plan
 from assay.audits.prepare import session_from
 from assay.cli import cli
-from assay.datasets.tables import labelled_rows
+from assay.datasets.applications import DISTRICTS, GRANTED, REFUSED, points
+from assay.datasets.applications import FIELDS as APPLICATION
+from assay.datasets.tables import bundled_applications, labelled_rows
+from assay.perturbations.field_changes import FieldChanges
 from assay.perturbations.fields import fields_from
+from assay.perturbations.protocol import stream
 from assay.records import Outcome
 from assay.store import AuditFolder
+from assay.systems import catalogue
 from assay.systems.tables import RowSystem
 
 FIELDS = fields_from({"fields": {
@@ -201,6 +209,10 @@ def test_what_is_missing_or_misplaced_is_told(on_disk):
         session_from({"systems": ("row_rules:make",), "data": rows, "task": "table"})
     with pytest.raises(InputError, match="no table is given"):
         session_from({"systems": ("row_rules:make",), "task": "table"})
+    with pytest.raises(InputError, match="bundled:applications has its own fields"):
+        session_from({"systems": ("applications-net",), "fields": fields, "task": "table"})
+    with pytest.raises(InputError, match="bundled:tables': unknown bundled set; known: bundled:applications"):
+        session_from({"systems": ("applications-net",), "data": "bundled:tables"})
     with pytest.raises(InputError, match="declares the columns of a table, and the task is text"):
         session_from({"systems": ("notes-cnn",), "data": "bundled:notes", "fields": fields})
     with pytest.raises(InputError, match="do not go together"):
@@ -208,3 +220,51 @@ def test_what_is_missing_or_misplaced_is_told(on_disk):
     with pytest.raises(InputError, match="field 'age': 70 is outside the range"):
         (on_disk / "fields.toml").write_text(TOML.replace("100]", "60]"))
         session_from({"systems": ("row_rules:make",), "data": rows, "labels": "risk", "fields": fields})
+
+
+def test_the_demo_of_tables_is_listed():
+    told = CliRunner().invoke(cli, ["demo", "--help"])
+    assert told.exit_code == 0 and re.search(r"\[[^\]]*table[^\]]*\]", told.output, re.DOTALL)
+    assert "applications for an allowance" in " ".join(told.output.split())
+
+
+def test_the_shipped_network_is_audited_beside_logistic_regression_and_verified(tmp_path):
+    found = audit("applications-net", limit=12, profile="public_sector", budget="demo", out=tmp_path / "a")
+    assert {v.system for v in found.verdicts} == {"applications-net", "applications-logistic"}
+    assert of(found, "irrelevant-fields", "applications-net").n == 12
+    claims = verify(tmp_path / "a")
+    assert all(c.holds for c in claims), [c for c in claims if not c.holds]
+
+
+def test_the_rule_of_the_applications_never_reads_who_applies():
+    data = bundled_applications("held-out")
+    rule = RowSystem(lambda rows: [[0.0, points(row) - GRANTED + 0.5] for row in rows], fields=APPLICATION, name="rule")
+    x = data.fetch(range(200))
+    assert bool((rule(x.inputs).argmax(1) == x.truth).all())
+    within = FieldChanges(fields=APPLICATION, which="irrelevant", most=3)
+    changed = within.apply(x, within.sample(x, [stream("who", i) for i in range(200)]))
+    assert bool((changed.inputs != x.inputs).any(1).all()) and bool((rule(changed.inputs).argmax(1) == x.truth).all())
+    past = bundled_applications("train")
+    y = past.fetch(range(len(past.ids)))
+    wrong = rule(y.inputs).argmax(1) != y.truth
+    districts = {APPLICATION.fields[1].values[int(d)] for d in y.inputs[wrong][:, 1].tolist()}
+    assert districts == set(REFUSED)                    # the history was unfair where it says so, and nowhere else
+    assert 0.2 < float(wrong.sum() / (rule(y.inputs).argmax(1).bool() & torch.isin(
+        y.inputs[:, 1], torch.tensor([float(DISTRICTS.index(d)) for d in REFUSED]))).sum()) < 0.4
+
+
+def test_the_shipped_weights_are_those_of_the_recipe(tmp_path, monkeypatch):
+    pytest.importorskip("sklearn", reason="scikit-learn is not installed")
+    spec = importlib.util.spec_from_file_location("recipe_applications",
+                                                  Path(__file__).parents[2] / "recipes" / "applications.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.setattr(module, "PASSES", 1)
+    module.main(["--out", str(tmp_path)])
+    x = bundled_applications().fetch(range(20)).inputs
+    for name in ("applications_net", "applications_logistic"):
+        made = catalogue.load(name.replace("_", "-"), role="audited", weights=tmp_path / f"{name}.safetensors").system
+        shipped = catalogue.load(name.replace("_", "-"), role="audited").system
+        assert made(x).shape == (20, 2)
+        if name.endswith("logistic"):               # a convex fit: the same anywhere, to rounding
+            assert torch.allclose(made(x), shipped(x), atol=1e-2)

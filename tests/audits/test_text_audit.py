@@ -11,10 +11,12 @@ import pytest
 from assay.api import audit, verify
 from assay.arrays import InputError
 from assay.audits.prepare import session_from
-from assay.datasets.texts import labelled_texts
+from assay.datasets.texts import checked_claims, labelled_texts
 from assay.perturbations import phrases
+from assay.profiles.load import digest_holds
 from assay.records import Outcome
 from assay.store import AuditFolder
+from assay.systems.points import points_score
 from assay.systems.texts import TextSystem
 
 NOTES = [("Back pain and headache.", 0), ("Fever and back pain.", 1), ("Heart attack.", 1), ("Nothing to note.", 0),
@@ -116,8 +118,32 @@ def test_a_table_of_claims_is_read_as_such_or_refused(tmp_path):
     path.write_text('text,label\n"277.7\nDocumented: hypertension",denied\n"401.9",approved\n')
     assert session_from({"systems": ("claims-net",), "data": str(path)}).data.record.task == "codes"
     path.write_text('text,label\n"277.7",denied\n"I10 hypertension",approved\n')
-    with pytest.raises(InputError, match=r"sample 'row-3': .*neither an ICD-9 code"):
+    with pytest.raises(InputError, match="sample 'row-2' is coded in ICD-9-CM and sample 'row-3' in ICD-10-CM"):
         session_from({"systems": ("claims-net",), "data": str(path)})
+    path.write_text('text,label\n"277.7",denied\n"hypertension",approved\n')
+    with pytest.raises(InputError, match=r"sample 'row-3': .*neither a code \(with its dot"):
+        session_from({"systems": ("claims-net",), "data": str(path)})
+
+
+def test_records_of_icd10_are_rewritten_by_their_own_table_and_verified(tmp_path):
+    texts = ["E11.9\nN18.9\nDocumented: type 2 diabetes, chronic kidney disease", "I10\nDocumented: hypertension"]
+    data = checked_claims(labelled_texts(texts, [0, 1], classes=("denied", "approved")))
+    system = points_score({"E11.22": 2}, 2)
+    with pytest.raises(InputError, match="'claims-logistic' knows 0% of the codes in these records"):
+        audit(system, data, out=tmp_path / "a")
+    found = audit(system, data, established=("none",), out=tmp_path / "a", budget="demo")
+    header = AuditFolder(found.folder).header
+    assert list(header["tables"]) == ["icd10"]
+    rows = {f.sample: f for f in AuditFolder(found.folder).findings() if f.check == "equivalent-codes" and f.level == 1.0}
+    assert [rows[s].worst for s in data.ids] == [1.0, 0.0]              # two codes become one, and I10 stays
+    assert digest_holds(header["profile"], options=header["data"]["options"])         # the revision is the data's to fill in
+    assert not digest_holds(header["profile"], options={"revision": "icd9"})
+    assert all(c.holds for c in verify(found.folder, replay=False))
+    nines = tmp_path / "nines.toml"
+    nines.write_text('extends = "research"\nid = "n"\ntitle = "N"\nversion = "1"\ncommunity = "research"\n'
+                     'description = "Codes."\n[override.equivalent-codes]\nperturbation = { table = "icd9" }\n')
+    with pytest.raises(InputError, match="its table icd9 is of ICD-9-CM, and the records are coded in ICD-10-CM"):
+        audit(system, data, established=("none",), out=tmp_path / "b", profile=str(nines))
 
 
 def test_another_number_of_classes_is_refused(tmp_path):

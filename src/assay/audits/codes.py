@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from assay.arrays import InputError
 from assay.audits import text
 from assay.audits.recipe import Recipe
-from assay.audits.text import KEEP, SHARD, established, split
+from assay.audits.text import KEEP, SHARD, split
 from assay.datasets.measured import Dataset
 from assay.datasets.texts import checked_claims, load_texts
+from assay.perturbations.codes import load_codes, read_claim, unknown
+from assay.perturbations.revisions import TITLES
+from assay.perturbations.written import texts_of
+from assay.systems.catalogue import Loaded
+from assay.systems.code_classifiers import OfCodes
 
 DATA, ESTABLISHED = "bundled:claims", ("claims-logistic",)      # what is audited, and beside what, unless the user says
+KNOWN = 0.5         # share of the records' codes that a shipped classifier must know to be one that others stand beside
 
 __all__ = ["DATA", "ESTABLISHED", "KEEP", "SHARD", "datasets", "established", "split"]
 
@@ -19,3 +28,39 @@ def datasets(words: Recipe) -> tuple[Dataset, Dataset | None]:
         return text.bundled(words, "codes"), None
     return checked_claims(load_texts(words.data, text_key=words.key, label_key=words.labels, classes=words.classes,
                                      limit=words.limit, licence=words.licence)), None
+
+
+def established(words: Recipe, name: str, audited: Dataset, tuning: Dataset | None) -> tuple[Loaded, dict[str, Any]]:
+    """The established classifier; `InputError` where it scores other classes, or does not know the codes of the records.
+
+    One that knows no code decides all recodings alike, and beside it every system would look unstable.
+    """
+    found, choice = text.established(words, name, audited, tuning)
+    module = getattr(found.system, "module", None)
+    if isinstance(module, OfCodes):
+        codes = [code for _, record in _records(audited) for code in read_claim(record).codes]
+        known = sum(code in module.index for code in codes) / len(codes)
+        if known < KNOWN:
+            raise InputError(f"established {name!r} knows {known:.0%} of the codes in these records, so it is none to "
+                             "compare with; name another with --established, or leave it out with --established none")
+    return found, choice
+
+
+def check_table(check: str, name: str, data: Dataset) -> None:
+    """`InputError` where a table of rewrites is of another revision than the records, or a code of theirs does not exist."""
+    table, revision = load_codes(name), data.record.options["revision"]
+    if table.revision != revision:
+        raise InputError(f"check {check!r}: its table {name} is of {TITLES[table.revision]}, and the records are coded in "
+                         f"{TITLES[revision]}; name another table in the profile, or leave it out")
+    if not table.whole:
+        return
+    for sample, record in _records(data):
+        if bad := [code for code in read_claim(record).codes if code not in table.names]:
+            raise InputError(f"sample {sample!r}: {bad[0]!r} is no code of {TITLES[revision]} "
+                             f"{unknown(bad[0], table.names, table.whole)}")
+
+
+def _records(data: Dataset) -> list[tuple[str, str]]:
+    """Every sample by name, as text."""
+    x = data.fetch(range(len(data.ids)))
+    return list(zip(x.ids, texts_of(x), strict=True))

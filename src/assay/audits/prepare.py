@@ -13,10 +13,11 @@ from assay.audits.recipe import Recipe, loaded
 from assay.audits.session import Session, as_surrogate
 from assay.audits.vocabulary import validate_words
 from assay.checks.searching import carries_over
-from assay.datasets.bundled import SETS
+from assay.datasets.bundled import SETS, names
 from assay.datasets.formats_wav import holds_sounds
 from assay.datasets.groups import groups_of
 from assay.datasets.measured import Dataset
+from assay.metrics.spread import load_tariff
 from assay.perturbations.registry import OF_FIELDS
 from assay.profiles import load as profiles
 from assay.systems import catalogue
@@ -24,6 +25,8 @@ from assay.systems.fitting import METHODS
 
 TASKS = {"reconstruction": reconstruction, "classification": classification, "text": text,
          "codes": codes, "sound": sound, "table": table, "verification": verification}
+SHIPPED_ROWS = names("table")               # the only tables whose fields the shipped systems know
+WRITTEN = ("text", "codes", "table")        # tasks whose records have equivalent ones that can all be listed
 TABLES = (".csv", ".tsv")        # data that are texts, or rows where their fields are declared
 
 
@@ -61,17 +64,42 @@ def session_from(recipe: Mapping[str, Any] | Recipe, *, systems: Mapping[str, ca
                    keep=task.KEEP, choices=choices,
                    groups=groups_of(words.groups, words.data, audited.ids) if words.groups else {},
                    recipe=None if made or data is not None else said.data_dict(),
-                   profile=_with_fields(dict(asked), audited.record.options.get("fields")))
+                   profile=_with_tariff(_filled_in(dict(asked), audited), words, audited))
 
 
-def _with_fields(profile: dict[str, Any], fields: Any) -> dict[str, Any]:
-    """The profile with the declaration that the data were read by, in the words of each set that changes fields."""
+def _with_tariff(profile: dict[str, Any], words: Recipe, data: Dataset) -> dict[str, Any]:
+    """The profile with what each decision is worth, in the words of each search that asks about equivalent records."""
+    if not words.tariff:
+        return profile
+    if words.task not in WRITTEN:
+        raise InputError(f"--tariff {words.tariff}: it tells equivalent records apart, and the task is {words.task}; leave "
+                         f"it out, or audit {', '.join(WRITTEN)}")
+    tariff = load_tariff(words.tariff, data.record.classes)
+    if tariff["codes"] and words.task != "codes":
+        raise InputError(f"{words.tariff}: codes are worth something in records of codes, and the task is {words.task}; "
+                         "leave out codes and paid")
+    return {**profile, "checks": [
+        {**check, "search": {**check["search"], "tariff": tariff}} if check.get("search", {}).get("kind") == ONE_BY_ONE
+        else check for check in profile["checks"]]}
+
+
+def _filled_in(profile: dict[str, Any], data: Dataset) -> dict[str, Any]:
+    """The profile with what the data say, in the words of each set that leaves it open: fields of rows, revision of codes.
+
+    `InputError` where the table of a check does not suit the records.
+    """
+    said = data.record.options
+
     def filled(check: Mapping[str, Any]) -> Mapping[str, Any]:
         words = check.get("perturbation", {})
-        own = words.get("kind") in OF_FIELDS and "fields" not in words
-        return {**check, "perturbation": {**words, "fields": fields}} if own else check
+        if words.get("kind") in OF_FIELDS and "fields" not in words and said.get("fields") is not None:
+            return {**check, "perturbation": {**words, "fields": said["fields"]}}
+        if words.get("kind") == "codes" and "revision" in said:
+            codes.check_table(check["id"], str(words.get("table", said["revision"])), data)
+            return check if "table" in words else {**check, "perturbation": {**words, "revision": said["revision"]}}
+        return check
 
-    return profile if fields is None else {**profile, "checks": [filled(check) for check in profile["checks"]]}
+    return {**profile, "checks": [filled(check) for check in profile["checks"]]}
 
 
 def resolved(words: Recipe, data: Dataset | None = None) -> Recipe:
@@ -92,7 +120,11 @@ def resolved(words: Recipe, data: Dataset | None = None) -> Recipe:
     if name not in TASKS:
         raise InputError(f"--task {name!r}: known tasks are {', '.join(TASKS)}")
     task = TASKS[name]
-    established = tuple(words.established) or task.ESTABLISHED
+    if name == "table" and not words.data and data is None and can != ("table",):
+        raise InputError("no table is given, and the one that ships suits the systems made for it alone; give a .csv or "
+                         ".tsv of rows")
+    own = name != "table" or (data is None and (words.data or task.DATA) in SHIPPED_ROWS)
+    established = tuple(words.established) or (task.ESTABLISHED if own else ())
     if established == ("none",):
         established = ()
     if (words.fit_key or words.fit_labels) and not words.fit:

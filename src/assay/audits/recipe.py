@@ -19,9 +19,9 @@ class Recipe:
     `surrogates` are further systems on which changes are found, and which are not judged. `data` is "bundled:NAME" or a
     path; `task` what the systems do ("" where system or data say so themselves); `weights` maps a system to its file.
     `labels`, `classes`, `value_range` and `fit` (labelled images that established classifiers are fitted to, with the names
-    of its arrays) belong to classification, `fields` (the file that declares what may change in a row) to tables; `mask`
-    ("lines" or "variable-density") to `noise`, and `kspace` to `axes`, to reconstruction. `groups` (a file, an array or a
-    column) says which group each sample is of.
+    of its arrays) belong to classification, `fields` (the file that declares what may change in a row) to tables, `tariff`
+    (what each decision is worth) to texts, codes and tables; `mask` ("lines" or "variable-density") to `noise`, and `kspace`
+    to `axes`, to reconstruction. `groups` (a file, an array or a column) says which group each sample is of.
     """
 
     systems: Sequence[str]
@@ -36,6 +36,7 @@ class Recipe:
     fit_key: str | None = None
     fit_labels: str | None = None
     fields: str = ""
+    tariff: str = ""
     groups: str = ""
     kspace: bool = False
     key: str | None = None
@@ -57,7 +58,7 @@ class Recipe:
     def data_dict(self) -> dict[str, Any]:
         values = dict(vars(self))
         values |= {name: list(values[name]) for name in ("systems", "established", "surrogates")}
-        values |= {name: str(values[name]) for name in ("fit", "fields", "groups")}
+        values |= {name: str(values[name]) for name in ("fit", "fields", "tariff", "groups")}
         values["value_range"] = None if self.value_range is None else list(self.value_range)
         return values
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from assay.arrays import InputError, per_example
 from assay.checks.check import STOP_FLAGS, Check
 from assay.metrics.protocol import Metric, Response
+from assay.metrics.spread import Spread, tariff_from
 from assay.perturbations.protocol import ChoiceSet, Examples, PerturbationSet
 from assay.records import Access, Flag, Stop
 from assay.searches.auto_pgd import auto_pgd
@@ -45,11 +46,16 @@ def carries_over(words: Mapping[str, Any]) -> bool:
 
 
 def objective_of(metric: Metric, target: Metered, within: PerturbationSet, x: Examples, normal: Tensor,
-                 climb: str = "") -> Objective:
-    """parameters -> harm of the metric, with the number that is climbed beside it where the metric names one."""
+                 climb: str = "", spread: Spread | None = None) -> Objective:
+    """parameters -> harm of the metric, with the number that is climbed beside it where the metric names one.
+
+    A `spread` sees every member that is asked, not what leaves a place out.
+    """
     def objective(p: Tensor) -> Tensor | Score:
         changed = within.apply(x, p)
         response = Response(output=target(changed.inputs), changed=changed, normal=normal, original=x)
+        if spread is not None and (kept := (p >= 0).all(1).nonzero()[:, 0].tolist()):
+            spread.look(response.output[kept], changed.inputs[kept])
         harm = metric.harm(response)
         return Score(harm, metric.climbed(response, climb)) if metric.climbs else harm
 
@@ -91,20 +97,24 @@ def search(check: Check, target: Metered, metric: Metric, within: Any, x: Exampl
 
 
 def _one_by_one(metric: Metric, target: Metered, within: ChoiceSet, x: Examples, normal: Tensor,
-                generators: Sequence[torch.Generator], spec: Mapping[str, Any]) -> SearchResult:
+                generators: Sequence[torch.Generator], spec: dict[str, Any]) -> SearchResult:
     """Each example has a finite set of its own, searched alone; `forward` is the mean number of members asked."""
-    choices, found = within.choices(x), []
+    tariff = spec.pop("tariff", None)
+    choices, found, beside = within.choices(x), [], []
     with torch.no_grad():
         for i, generator in enumerate(generators):
-            def ask(members: Tensor, i: int = i) -> Tensor:
+            spread = Spread(normal[i:i + 1], tariff and tariff_from(tariff)) if normal.ndim == 2 else None
+
+            def ask(members: Tensor, i: int = i, spread: Spread | None = spread) -> Tensor:
                 many = x.only(i).repeated(len(members))
                 same = normal[i:i + 1].expand(len(members), *normal.shape[1:])
-                return score(objective_of(metric, target, within, many, same)(members)).harm
+                return score(objective_of(metric, target, within, many, same, spread=spread)(members)).harm
 
             found.append(worst_choice(ask, choices[i], most=within.most, generator=generator, **spec))
+            beside.append(spread.told() if spread is not None else {})
     value = torch.tensor([chosen.value for chosen in found], dtype=torch.float64)
     return SearchResult(parameters=torch.stack([chosen.choice for chosen in found]), value=value,
-                        stop=tuple(chosen.stop for chosen in found), history=value[None], backward=0,
+                        stop=tuple(chosen.stop for chosen in found), history=value[None], backward=0, beside=tuple(beside),
                         forward=math.ceil(sum(chosen.asked for chosen in found) / len(found)))
 
 

@@ -55,6 +55,7 @@ class Rung:
     forward: int
     backward: int
     controls: Controls | None = None
+    beside: tuple[Mapping[str, float], ...] = ()        # what else all members that were asked say, for each example
 
     @classmethod
     def at(cls, level: float, within: PerturbationSet, parameters: Tensor) -> Rung:
@@ -104,7 +105,8 @@ def climb_ladder(check: Check, system: str, bench: Bench, x: Examples, normal: T
         if rungs:
             _pass_down(rungs[-1], found.value, flags, metric)
         rungs.append(Rung(level=level, within=within, parameters=found.parameters, harm=found.value,
-                          stop=list(found.stop), flags=flags, forward=found.forward + 1, backward=found.backward))
+                          stop=list(found.stop), flags=flags, forward=found.forward + 1, backward=found.backward,
+                          beside=found.beside))
     return rungs
 
 
@@ -225,6 +227,7 @@ def rows(check: Check, system: str, bench: Bench, x: Examples, rung: Rung, own: 
             extra |= _by_kind(rung.within, rung.parameters, draws, i)
         if places is not None:
             extra["places"] = float(places[i])
+        extra |= rung.beside[i] if rung.beside else {}
         if already is not None and x.truth is not None:
             extra |= {"label": float(x.truth[i])} | ({} if metric.of_all else {"already-wrong": float(already[i])})
         if bool(empty[i]):

@@ -32,16 +32,17 @@ def audit(out: Path | None, processes: int, batch: int | None, form: str, fail_o
     """Audit SYSTEM on DATA: plan, run (or resume), judge, write report and warning label.
 
     SYSTEM is a built-in name (deep-cascade, unet, total-variation, …; lenet, hog-svm, …) or your own module:factory.
-    DATA is bundled:brain, bundled:digits, bundled:notes, bundled:claims or bundled:commands, a file or folder of images or
-    k-space, labelled images (a .npz, or a folder with one sub-folder for each class), texts with their classes (.csv, .tsv),
-    rows with their classes (the same, with --fields), or sounds (a folder with one sub-folder of .wav files for each class).
+    DATA is bundled:brain, bundled:digits, bundled:notes, bundled:claims, bundled:applications or bundled:commands, a file or
+    folder of images or k-space, labelled images (a .npz, or a folder with one sub-folder for each class), texts with their
+    classes (.csv, .tsv), rows with their classes (the same, with --fields), or sounds (a folder with one sub-folder of .wav
+    files for each class).
     """
     return _run(recipe_of(values), out, form, processes, batch, fail_on, redact)
 
 
 DEMOS = {"reconstruction": ("deep-cascade", Path("runs/demo")), "classifier": ("lenet", Path("runs/demo-classifier")),
          "text": ("notes-cnn", Path("runs/demo-text")), "codes": ("claims-net", Path("runs/demo-codes")),
-         "sound": ("commands-res8", Path("runs/demo-sound"))}
+         "table": ("applications-net", Path("runs/demo-table")), "sound": ("commands-res8", Path("runs/demo-sound"))}
 
 
 @cli.command()
@@ -54,14 +55,16 @@ def demo(what: str, out: Path | None, processes: int, form: str) -> int:
 
     reconstruction: a deep cascade against total variation on sixteen brain slices. classifier: a LeNet against HOG and a
     linear SVM on handwritten digits. text: a network that reads clinical notes (made up) against TF-IDF and logistic
-    regression. codes: a network that decides on coded claims (made up) against logistic regression. sound: a network that
-    hears spoken commands (synthetic) against logistic regression on cepstra.
+    regression. codes: a network that decides on coded claims (made up) against logistic regression. table: a network that
+    decides on applications for an allowance (made up) against logistic regression. sound: a network that hears spoken
+    commands (synthetic) against logistic regression on cepstra.
     """
     from assay.audits.recipe import Recipe
 
     system, usual = DEMOS[what]
     out = out or usual
-    code = _run(Recipe(systems=(system,), budget="demo"), out, form, processes)
+    profile = "public_sector" if what == "table" else "research"
+    code = _run(Recipe(systems=(system,), budget="demo", profile=profile), out, form, processes)
     click.echo(f"\nLook:   open {out}/report.html\nVerify: {_command()} verify {out}", err=True)
     return 0 if code == EXIT["findings"] else code
 

@@ -29,6 +29,8 @@ def recipe_options(command: Callable[..., Any]) -> Callable[..., Any]:
                      help="Name of the array of labels in a .npz file; of a table, the column of the classes."),
         click.option("--fields", default="",
                      help="TOML file that declares the columns of a table of rows: kinds, ranges, what may change."),
+        click.option("--tariff", default="",
+                     help="TOML file of what each decision is worth: equivalent records are told apart in money too."),
         click.option("--groups", default="",
                      help="Which group each sample is of: a .csv with the columns sample and group, or the name of an array "
                           "of the .npz or a column of the table. Each group's rate is told, and the worst one named."),

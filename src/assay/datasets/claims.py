@@ -8,7 +8,7 @@ have the same right decision for certain. They are no patients, and no payer's r
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from assay.perturbations.codes import Claim, load_codes, write_claim
@@ -64,7 +64,7 @@ def claims(part: str) -> tuple[CodedClaim, ...]:
     return tuple(found)
 
 
-def _claim(name: str, drawn: random.Random, usual: float, names: dict[str, str]) -> CodedClaim:
+def _claim(name: str, drawn: random.Random, usual: float, names: Mapping[str, str]) -> CodedClaim:
     points = 0
     codes: list[str] = []
     findings: list[str] = []

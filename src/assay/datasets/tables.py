@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from assay.arrays import InputError
+from assay.datasets.applications import CLASSES, FIELDS, PARTS, applications
 from assay.datasets.columns import LABEL_COLUMNS, column_of, labels_of, rows_of, thinned
 from assay.datasets.formats_labelled import class_names
 from assay.datasets.frames import readable, shown
@@ -38,6 +39,21 @@ class LabelledRows:
         return Examples(ids=tuple(self.ids[i] for i in positions),
                         inputs=torch.tensor([self.rows[i] for i in positions], dtype=torch.float64),
                         truth=torch.tensor([self.labels[i] for i in positions], dtype=torch.int64))
+
+
+def bundled_applications(part: str = "audited") -> LabelledRows:
+    """Synthetic applications: 4,000 to train on, 500 to tune on or 200 to audit, whose decisions are right (`applications`).
+
+    >>> bundled_applications().classes
+    ('refused', 'granted')
+    """
+    if part not in PARTS:
+        raise InputError(f"bundled applications have no part {part!r}; known: {', '.join(PARTS)}")
+    drawn = applications(part)
+    return labelled_rows([one.row for one in drawn], [one.label for one in drawn], fields=FIELDS, classes=CLASSES,
+                         ids=[one.id for one in drawn], name="synthetic applications", note=f"{part} part", simulated=True,
+                         licence="made by Assay; no person is described",
+                         options={"data": "bundled:applications" if part == "audited" else f"bundled:applications-{part}"})
 
 
 def load_rows(path: str | Path, *, fields: str | Path | Fields, label_key: str | None = None,

@@ -17,6 +17,7 @@ from assay.datasets.frames import readable, shown
 from assay.numerics.texts import encode
 from assay.perturbations.codes import read_claim
 from assay.perturbations.protocol import Examples
+from assay.perturbations.revisions import TITLES, revisions_of
 from assay.records import DataRecord, digest_of
 
 MADE_UP = "made by Assay; no patient is described"
@@ -71,15 +72,25 @@ def _bundled(kind: str, part: str, parts: Iterable[str], draw: Callable[[str], S
 
 
 def checked_claims(data: LabelledTexts) -> LabelledTexts:
-    """The same data as coded claims; `InputError` naming the first sample that holds no code, or something else."""
+    """The same data as coded claims, with the revision of their codes in the options.
+
+    Raises `InputError` naming the first sample that holds no code, or something else, or codes of another revision.
+    """
+    found: dict[tuple[str, ...], str] = {}         # the revisions a record may be of -> the first such sample
     for sample, text in zip(data.ids, data.texts, strict=True):
         try:
-            found = read_claim(text)
+            codes = read_claim(text).codes
         except InputError as error:
             raise InputError(f"sample {sample!r}: {error}") from None
-        if not found.codes:
+        if not codes:
             raise InputError(f"sample {sample!r}: no code; give a code a line, then \"Documented: …\"")
-    return replace(data, record=replace(data.record, task="codes"))
+        found.setdefault(revisions_of(codes), sample)
+    common = [revision for revision in TITLES if all(revision in some for some in found)]
+    if not common:
+        one, other = (found[some,] for some in TITLES)
+        raise InputError(f"sample {one!r} is coded in {TITLES['icd9']} and sample {other!r} in {TITLES['icd10']}; audit "
+                         "records of one revision at a time")
+    return replace(data, record=replace(data.record, task="codes", options={**data.record.options, "revision": common[0]}))
 
 
 def load_texts(path: str | Path, *, text_key: str | None = None, label_key: str | None = None,

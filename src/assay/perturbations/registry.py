@@ -84,8 +84,16 @@ def _mistyped(spec: Mapping[str, Any], level: float, x: Examples) -> Perturbatio
 
 
 def _codes(spec: Mapping[str, Any], level: float, x: Examples) -> PerturbationSet:
-    """Codes rewritten by rules of the `table` (a name, or the path of a .csv), of the `grades`; the level is how often."""
-    return CodeRewrites(table=load_codes(str(spec["table"])), most=round(level), grades=tuple(spec.get("grades", GRADES)))
+    """Codes rewritten by rules of the `table` (a name, or the path of a .csv; else that of the records' `revision`), of the
+    `grades`; the level is how often."""
+    name = _codes_table(spec)
+    if not name:
+        raise InputError("this check rewrites codes; give records of codes, or name the table of rewrites in the profile")
+    return CodeRewrites(table=load_codes(name), most=round(level), grades=tuple(spec.get("grades", GRADES)))
+
+
+def _codes_table(spec: Mapping[str, Any]) -> str:
+    return str(spec.get("table") or spec.get("revision") or "")
 
 
 def _fields(spec: Mapping[str, Any], level: float, x: Examples) -> PerturbationSet:
@@ -125,13 +133,14 @@ def _operator(x: Examples) -> Any:
 
 def table_of(spec: Mapping[str, Any]) -> tuple[str, str] | None:
     """Name and sha256 of the table that the words' set is made from, if it is made from one."""
-    kind, name = spec.get("kind"), str(spec.get("table"))
+    kind = spec.get("kind")
     if kind in OF_FIELDS:
         declared = fields_of(spec)
         return declared.name, declared.digest
     if kind == "substitutions":
-        return name, load_table(name).digest
-    return (name, load_codes(name).digest) if kind == "codes" else None
+        return str(spec["table"]), load_table(str(spec["table"])).digest
+    name = _codes_table(spec) if kind == "codes" else ""
+    return (name, load_codes(name).digest) if name else None
 
 
 NESTED = (Affine, FieldBall, FieldChanges, InputBall, Through, Written)     # sets whose smaller members lie in the larger

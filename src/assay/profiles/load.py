@@ -19,6 +19,9 @@ from assay.records import digest_of
 __all__ = ["WORDS", "ProfileError", "at_noise", "digest_holds", "load", "names", "task_of"]
 
 
+FILLED_IN = ("fields", "revision")      # words of a set that the data fill in where the profile leaves them open
+
+
 def names() -> dict[str, tuple[str, ...]]:
     """The profiles that come with Assay: a folder for each community, in it a file for each task."""
     folders = [f for f in resources.files(__package__).iterdir() if f.is_dir() and not f.name.startswith("_")]
@@ -92,16 +95,18 @@ def _scaled(check: Mapping[str, Any], noise: float) -> dict[str, Any]:
             "levels": [level * noise for level in check.get("levels", ())], "criterion": {**criterion, **at}}
 
 
-def digest_holds(profile: Mapping[str, Any], *, fields: Any = None, noise: float | None = None) -> bool:
+def digest_holds(profile: Mapping[str, Any], *, options: Mapping[str, Any] | None = None,
+                 noise: float | None = None) -> bool:
     """Whether a stored profile has the digest it names, apart from what an audit filled in for its data.
 
-    That is the sizes of multiples of the noise level, whose multiples are stored beside them, and the declaration of a
-    table's fields, which the audit binds by itself. `fields` and `noise` are the data's: nothing else may be filled in.
+    That is the sizes of multiples of the noise level, whose multiples are stored beside them; the declaration of a table's
+    fields and the revision of codes, which the audit binds by itself; and what decisions are worth, which nothing is judged
+    by. `options` and `noise` are the data's: nothing else may be filled in.
     """
     asked = [_unscaled(check) for check in profile["checks"]]
     if at_noise({"checks": asked}, noise)["checks"] != list(profile["checks"]):
         return False
-    bare = {**profile, "checks": [_without_fields(check, fields) for check in profile["checks"]]}
+    bare = {**profile, "checks": [_bare(check, options or {}) for check in profile["checks"]]}
     return profile["digest"] in (digest_of_asked(profile), digest_of_asked(bare))
 
 
@@ -120,10 +125,15 @@ def _unscaled(check: Mapping[str, Any]) -> dict[str, Any]:
             "levels": said["levels"], "criterion": {**check["criterion"], **level}}
 
 
-def _without_fields(check: Mapping[str, Any], fields: Any) -> dict[str, Any]:
-    if fields is None or check.get("perturbation", {}).get("fields") != fields:
-        return dict(check)
-    return {**check, "perturbation": {key: value for key, value in check["perturbation"].items() if key != "fields"}}
+def _bare(check: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """The check without what `options` of the data, or a tariff, filled in."""
+    found = dict(check)
+    if words := check.get("perturbation", {}):
+        found["perturbation"] = {key: value for key, value in words.items()
+                                 if key not in FILLED_IN or options.get(key) is None or options[key] != value}
+    if "tariff" in check.get("search", {}):
+        found["search"] = {key: value for key, value in check["search"].items() if key != "tariff"}
+    return found
 
 
 def _references(data: Mapping[str, Any], known: list[str], where: str) -> None:

@@ -24,6 +24,7 @@ from assay.reports.kinds import Table, kinds_table
 from assay.reports.panels import BUDGET, galleries
 from assay.reports.refusals import refusals_by_system
 from assay.reports.risks import risks
+from assay.reports.spreads import spreads
 from assay.reports.subgroups import subgroups
 from assay.reports.two_classes import POSITIVE, as_tests, populations
 from assay.reports.wording import (
@@ -84,7 +85,7 @@ def render(folder: Folder, verdicts: Sequence[Verdict], *, budget: int = BUDGET)
         labelled=profile.get("task") in CLASSIFYING, texts=profile.get("task") in WRITTEN,
         shown=SHOWN.get(str(profile.get("task")), "Pictures"),
         subgroups=subgroups(rows, findings, folder.header.get("groups", {})),
-        risks=risks(rows, findings), extrapolations=extrapolations(rows, findings),
+        risks=risks(rows, findings), spreads=spreads(rows, findings), extrapolations=extrapolations(rows, findings),
         tests=populations(as_tests(rows, findings, folder.header)),
         refusals=refusals_by_system(folder.header, rows, findings, complete=is_complete(folder)),
         thresholds=thresholds_of(profile), told=counts(profile),

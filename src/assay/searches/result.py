@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -22,7 +22,8 @@ class SearchResult:
     """The worst member found for each example.
 
     `parameters` (batch, …), `value` (batch,) the objective there, `stop` why each example stopped, `forward` and
-    `backward` evaluations per example, `history` the best value after each step (steps, batch).
+    `backward` evaluations per example, `history` the best value after each step (steps, batch), `beside` what else the
+    members that were asked say, by name, for each example.
     """
 
     parameters: Tensor
@@ -31,6 +32,7 @@ class SearchResult:
     forward: int
     backward: int
     history: Tensor = field(repr=False)
+    beside: tuple[Mapping[str, float], ...] = ()
 
 
 class Score(NamedTuple):

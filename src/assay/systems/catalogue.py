@@ -165,7 +165,7 @@ def _filled(spec: str, role: Role, state: State, facts: Mapping[str, str], path:
     files = {path.name: digest}
     settings = {"weights": path.name, **facts}
     system: System | SystemFamily
-    if network.task in ("classification", "sound", "verification"):
+    if network.task in ("classification", "sound", "verification", "table"):
         system = TorchSystem(module, name=spec, kind=network.kind, settings=settings)
     elif network.task in ("text", "codes"):
         system = TextSystem(module.eval(), name=spec, kind=network.kind, settings=settings, module=module)

@@ -7,7 +7,12 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from assay.systems.code_classifiers import build_code_logistic, build_code_network
+from assay.systems.code_classifiers import (
+    build_code_logistic,
+    build_code_network,
+    build_encounter_logistic,
+    build_encounter_network,
+)
 from assay.systems.ctc import build_spelled
 from assay.systems.established_classifiers import build_hog_svm, build_multinomial
 from assay.systems.literature import deep_cascade, lenet, lisa_cnn, mlp, res8
@@ -15,6 +20,7 @@ from assay.systems.literature.automap import Automap
 from assay.systems.literature.medmnist_cnn import MedmnistCnn
 from assay.systems.literature.signs import FAMILIES, Family
 from assay.systems.literature.unet import UNet
+from assay.systems.row_classifiers import build_row_logistic, build_row_network
 from assay.systems.sound_classifiers import build_cepstra_regression, build_nearest_template
 from assay.systems.text_classifiers import build_tfidf, build_word_cnn
 from assay.systems.verification import build_cepstral, build_voice_net
@@ -82,6 +88,17 @@ NETWORKS: dict[str, Network] = {
                           description="Network on sums of code vectors, trained on synthetic claims: 0 denied, 1 approved"),
     "claims-logistic": Network(build=build_code_logistic, weights="claims_logistic.safetensors", task="codes",
                                kind="classical", description="Logistic regression on the codes, synthetic claims"),
+    "readmission-net": Network(
+        build=build_encounter_network, weights="readmission_net.safetensors", task="codes",
+        description="Network on code vectors and facts, trained on Diabetes-130 encounters: 0 stays away, 1 readmitted"),
+    "readmission-logistic": Network(
+        build=build_encounter_logistic, weights="readmission_logistic.safetensors", task="codes", kind="classical",
+        description="Logistic regression on codes and facts, Diabetes-130 encounters"),
+    "applications-net": Network(build=build_row_network, weights="applications_net.safetensors", task="table",
+                                description="Perceptron of two hidden layers, synthetic applications: 0 refused, 1 granted"),
+    "applications-logistic": Network(
+        build=build_row_logistic, weights="applications_logistic.safetensors", task="table", kind="classical",
+        description="Logistic regression on the fields, synthetic applications"),
     "commands-res8": Network(build=res8.build, weights="commands_res8.safetensors", task="sound", rate=16_000,
                              description="res8 (Tang and Lin 2018) with 24 maps, trained on synthetic spoken commands"),
     "commands-ctc": Network(build=build_spelled, weights="commands_ctc.safetensors", task="sound", rate=16_000,

@@ -57,18 +57,18 @@ class RowSystem:
 class OneHot(nn.Module):
     """(batch, fields) → (batch, columns): a category of m values as m indicators, numbers scaled to [0, 1], flags as 0, 1.
 
-    Given in `dtype`, that of the network behind it.
+    `widths` are the numbers of values of categories and 0 for other fields, `low` and `span` the ranges. Given in `dtype`,
+    that of the network behind it.
     """
 
     low: Tensor
     span: Tensor
 
-    def __init__(self, fields: Fields, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(self, widths: Sequence[int], low: Tensor, span: Tensor, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
-        self.widths = [len(each.values) for each in fields.fields]
-        self.dtype = dtype
-        self.register_buffer("low", torch.tensor([each.low for each in fields.fields], dtype=torch.float64))
-        self.register_buffer("span", torch.tensor([each.high - each.low for each in fields.fields], dtype=torch.float64))
+        self.widths, self.dtype = list(widths), dtype
+        self.register_buffer("low", low.double())
+        self.register_buffer("span", span.double())
 
     @property
     def columns(self) -> int:
@@ -91,4 +91,6 @@ def one_hot(fields: Fields) -> OneHot:
     >>> one_hot(kinds)(torch.tensor([[1.0, 60.0]])).tolist(), one_hot(kinds).columns
     ([[0.0, 1.0, 0.5]], 3)
     """
-    return OneHot(fields)
+    each = fields.fields
+    return OneHot([len(one.values) for one in each], torch.tensor([one.low for one in each], dtype=torch.float64),
+                  torch.tensor([one.high - one.low for one in each], dtype=torch.float64))

@@ -19,6 +19,8 @@ SETS = {            # name -> task, and part of the stored arrays
     "digits-train": ("classification", "train"),
     "notes": ("text", "audited"), "notes-tuning": ("text", "tuning"), "notes-train": ("text", "train"),
     "claims": ("codes", "audited"), "claims-tuning": ("codes", "tuning"), "claims-train": ("codes", "train"),
+    "applications": ("table", "audited"), "applications-tuning": ("table", "tuning"),
+    "applications-train": ("table", "train"),
     "voices": ("verification", "audited"),
     "commands": ("sound", "audited"), "commands-tuning": ("sound", "tuning"), "commands-train": ("sound", "train"),
 }

@@ -7,7 +7,7 @@ from typing import Any
 
 from assay.profiles.thresholds import counts
 from assay.records import Verdict
-from assay.reports import brackets, extrapolation, label_fields, subgroups
+from assay.reports import brackets, extrapolation, label_fields, spreads, subgroups
 from assay.reports.comparison import Comparison, Folder, compare, is_complete
 from assay.reports.headline import headline
 from assay.reports.refusals import refusals_by_system
@@ -24,10 +24,11 @@ def json_object(folder: Folder, verdicts: Sequence[Verdict]) -> dict[str, Any]:
     were not measured are null. `risks`: of each bounded check of decisions and each system average, noise, probabilistic
     and worst-case risk and their gaps; `extrapolations`: the worst of a million random uses, or why not;
     `brackets`: of each certificate and each rightly decided sample the size proved harmless and the smallest flip found;
-    `subgroups`: where groups were given, the harm of each and the worst one. For a classifier of two classes, `as_test` is
-    a list of what each check shows of it as a test: the label's field of that name (`check`, `positive`, `prevalence`, …);
-    for others it is empty. `refusal` has, for each audited system, the profile's refusal lines as the label's field of that
-    name has them, `thresholds` how many of the profile's numbers are published, drafts and proposals.
+    `spreads`: of texts, codes and rows how far the scores, the decisions and (with a tariff) the money of equivalent records
+    lie apart; `subgroups`: where groups were given, the harm of each and the worst one. For a classifier of two classes,
+    `as_test` is a list of what each check shows of it as a test: the label's field of that name (`check`, `positive`,
+    `prevalence`, …); for others it is empty. `refusal` has, for each audited system, the profile's refusal lines as the
+    label's field of that name has them, `thresholds` how many of the profile's numbers are published, drafts and proposals.
     """
     header, findings = folder.header, list(folder.findings())
     top = headline(folder, verdicts, findings=findings)
@@ -38,6 +39,7 @@ def json_object(folder: Folder, verdicts: Sequence[Verdict]) -> dict[str, Any]:
             "checks": [_check(row) for row in rows], "thresholds": counts(header["profile"]),
             "risks": [data(found) for found in risks(rows, findings)],
             "extrapolations": [extrapolation.data(found) for found in extrapolation.extrapolations(rows, findings)],
+            "spreads": [spreads.data(found) for found in spreads.spreads(rows, findings)],
             "brackets": [brackets.data(known) for known in brackets.brackets(rows, findings)],
             "subgroups": [subgroups.data(found)
                           for found in subgroups.subgroups(rows, findings, header.get("groups", {}))],
