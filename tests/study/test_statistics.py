@@ -151,6 +151,19 @@ def test_n90_of_a_straight_line_and_its_ratio():
     assert found.p == pytest.approx(stats.t.sf((np.log(100) - np.log(2)) / (0.1 / np.sqrt(3)), 2))
 
 
+def test_what_is_needed_is_told_with_and_without():
+    with_it = simplicity.Curve(sizes=(10, 1000), accuracy=((1.0, 1.0),) * 3, by_step=((0.5, 0.5, 0.5, 1.0, 1.0, 1.0),) * 3,
+                               by_width=((1.0,) * 5,) * 3)
+    without = simplicity.Curve(sizes=(10, 1000), accuracy=((0.5, 0.5),) * 3, by_step=((0.5,) * 6,) * 3,
+                               by_width=((0.5, 0.5, 0.95, 1.0, 1.0),) * 3)
+    found = simplicity.needed(with_it, without, 2)
+    assert {k: (v["with"], v["without"]) for k, v in found.items()} == {
+        "samples": pytest.approx((10, 1000)), "width": pytest.approx((2, 8)),
+        "steps": pytest.approx((20 * 2 ** ((0.95 - 0.5) / 0.5), 150))}              # between 20 and 40 by logarithms
+    assert found["samples"]["value"] == pytest.approx(simplicity.simplicity(with_it, without, 2).value)
+    assert found["width"]["value"] == pytest.approx(4)
+
+
 CARD = {"id": "g", "keeps_truth": True, "threshold": 0.5, "no_use": "no editor", "planted": {"p": 0.001},
         "success": {"value": 0.9, "low": 0.8, "high": 0.95, "p": 0.0005, "against": 1.0},
         "use": {"n": 50, "value": 0.9, "low": 0.8, "high": 0.97, "p": 0.0005, "against": 1.0},
