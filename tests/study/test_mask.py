@@ -6,8 +6,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from assay.study import mask
 from assay.study.instability import Flips
-from assay.study.mask import SHARES, sparse_map, spatial_mask
+from assay.study.mask import sparse_map, spatial_mask
 
 SIDE = 6
 
@@ -48,16 +49,17 @@ def test_of_a_linear_system_all_lies_on_the_greatest_weight(channels):
 
 
 def framed() -> tuple[Flips, torch.Tensor]:
-    """Images of which a system sees the frame alone, 20 of 36 pixels."""
+    """Images of which a system sees the frame alone, 20 of 36 pixels, all 0.3 or all 0.7 by the class."""
     frame = torch.ones(SIDE, SIDE, dtype=torch.float64)
     frame[1:-1, 1:-1] = 0.0
-    x = inputs(24)
+    x, y = inputs(24), torch.arange(24) % 2
+    x = torch.where(frame > 0, 0.3 + 0.4 * y[:, None, None, None], x)
     empty = torch.zeros(0)
-    y = scores_of(frame[None], 1.0)(x).argmax(1)
     return Flips(x=x, y=y, change=empty, size=empty, truth=empty), frame
 
 
 def test_where_only_the_border_matters_the_mask_is_the_border():
+    """The sum over the frame is 4 from the other side, and a pixel of it has room for 0.7: six turn it, five do not."""
     found, frame = framed()
     told = spatial_mask(scores_of(frame[None], 1.0), found, (0.0, 1.0), seed=0)
     where = torch.tensor(told["map"])
@@ -65,24 +67,23 @@ def test_where_only_the_border_matters_the_mask_is_the_border():
     assert float((where * (1 - frame)).sum()) == 0.0
     assert told["n"] == 12
     assert told["moved"] <= 20 / 36
-    assert told["turned"][-1] == 1.0                   # ten pixels of the frame turn what a twentieth of their room decides
-    assert told["half"]["turned"] <= told["half"]["random"]
+    assert told["shares"] == pytest.approx([n / 36 for n in (1, 2, 3, 4, 7, 11)])
+    assert told["turned"] == [0.0, 0.0, 0.0, 0.0, 1.0, 1.0]
+    assert told["half"]["turned"] == pytest.approx((4 * 7) ** 0.5 / 36)
+    assert told["random"][-2] == 0.0                    # of seven pixels by lot six of the frame would be rare
 
 
-def test_pixels_that_do_not_matter_turn_nothing():
+def test_pixels_that_do_not_matter_turn_nothing(monkeypatch):
     """The broken twin: a map that is upside down begins where the system does not look."""
     found, frame = framed()
-    inside = scores_of(1 - frame[None], 1.0)
-    blind = spatial_mask(lambda x: inside(x).detach() + 0 * x.flatten(1).sum(1)[:, None], found, (0.0, 1.0), seed=0)
-    seen = spatial_mask(inside, Flips(x=found.x, y=inside(found.x).argmax(1), change=found.change, size=found.size,
-                                      truth=found.truth), (0.0, 1.0), seed=0)
-    assert seen["turned"][-1] == 1.0
-    assert float((torch.tensor(seen["map"]) * frame).sum()) == 0.0
-    assert sum(map(sum, blind["map"])) == 0.0          # no gradient, no map
+    scores = scores_of(frame[None], 1.0)
+    blind = spatial_mask(lambda x: scores(x).detach() + 0 * x.flatten(1).sum(1)[:, None], found, (0.0, 1.0), seed=0)
+    assert sum(map(sum, blind["map"])) == 0.0           # no gradient, no map
+    monkeypatch.setattr(mask, "sparse_map", lambda *a, **k: (1 - frame).expand(12, SIDE, SIDE) / 16)
+    assert spatial_mask(scores, found, (0.0, 1.0), seed=0)["turned"] == [0.0] * 6
 
 
 def test_no_right_decision_has_no_mask():
     empty = torch.zeros(0)
     none = Flips(x=torch.zeros(0, 1, SIDE, SIDE), y=empty.long(), change=empty, size=empty, truth=empty)
     assert spatial_mask(scores_of(linear()), none, (0.0, 1.0), seed=0) == {"n": 0}
-    assert SHARES[-1] < 1

@@ -64,6 +64,8 @@ def quick(monkeypatch):
     """Small networks of fewer steps and seeds: what is tested is the way from parts to verdicts."""
     monkeypatch.setattr(simplicity, "SEEDS", 3)
     monkeypatch.setattr(running.non_robust, "TRAINING", 30)
+    monkeypatch.setattr(running.non_robust, "ROBUST_TRAINING", 30)
+    monkeypatch.setattr(running.non_robust, "FEATURE_STEPS", 5)
     monkeypatch.setattr(running.controls, "PERMUTED", 5)
 
 

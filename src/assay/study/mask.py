@@ -17,7 +17,7 @@ from assay.searches.expectation import expectation_ascent, l1_change
 from assay.study.instability import Flips
 from assay.study.simplicity import enough
 
-SHARES = (0.01, 0.03, 0.1, 0.3)     # of the pixels
+MOST, LEVELS = 0.3, 6               # of the pixels; numbers of pixels tried, from one, by equal factors
 HALF = 0.5                          # of the right decisions, turned
 SPARSE_STEPS, STEPS = 40, 12
 PRICE = 0.3                         # of the greatest slope: what a pixel must do to be changed
@@ -32,7 +32,7 @@ def spatial_mask(scores: Scores, found: Flips, box: tuple[float, float], *, seed
     `map` (height, width) sums to 1: the mean over inputs of ‖r‖ over channels, as shares, r the sparse change of each.
     `moved` is the mean share of pixels that r changes. `turned` and `random` are the shares of decisions that turn where the
     first pixels of the map, or as many drawn at random, may take any value; `half` the shares of pixels that turn half of
-    them, by interpolation of logarithms, None where 30 % of the pixels do not.
+    them, by interpolation of logarithms, None where 30 % of the pixels do not. `shares` are those tried, from one pixel.
     """
     cut = len(found.x) // 2
     if cut == 0:
@@ -41,12 +41,14 @@ def spatial_mask(scores: Scores, found: Flips, box: tuple[float, float], *, seed
     order = weights.mean(0).flatten().argsort(descending=True, stable=True)
     by_chance = torch.randperm(len(order), generator=stream(seed, "random pixels"))
     x, y, side = found.x[cut:], found.y[cut:], found.x.shape[2:]
-    rates = {name: [_turned(scores, x, y, _first(places, share, side), box, seed) for share in SHARES]
+    counts = sorted({round(max(1, MOST * len(order)) ** (i / (LEVELS - 1))) for i in range(LEVELS)})
+    rates = {name: [_turned(scores, x, y, _first(places, count, side), box, seed) for count in counts]
              for name, places in (("turned", order), ("random", by_chance))}
+    shares = [count / len(order) for count in counts]
     most = weights.flatten(1).amax(1).clamp_min(1e-38)
     moved = (weights.flatten(1) > MOVED * most[:, None]).double().mean(1)
-    return {"map": weights.mean(0).tolist(), "moved": float(moved.mean()), "shares": list(SHARES), "n": len(x), **rates,
-            "half": {name: enough(SHARES, v, HALF) if v[-1] >= HALF else None for name, v in rates.items()}}
+    return {"map": weights.mean(0).tolist(), "moved": float(moved.mean()), "shares": shares, "n": len(x), **rates,
+            "half": {name: enough(shares, v, HALF) if v[-1] >= HALF else None for name, v in rates.items()}}
 
 
 def sparse_map(scores: Scores, x: Tensor, y: Tensor, box: tuple[float, float], *, seed: int,
@@ -75,10 +77,10 @@ def _turned(scores: Scores, x: Tensor, y: Tensor, mask: Tensor, box: tuple[float
         return float((scores(within.apply(examples, found.parameters).inputs).argmax(1) != y).double().mean())
 
 
-def _first(order: Tensor, share: float, side: torch.Size) -> Tensor:
-    """The first pixels of the order, (height, width): at least one, at most the share."""
+def _first(order: Tensor, count: int, side: torch.Size) -> Tensor:
+    """The first pixels of the order, (height, width)."""
     mask = torch.zeros(len(order), dtype=torch.bool)
-    mask[order[: max(1, int(share * len(order)))]] = True
+    mask[order[:count]] = True
     return mask.reshape(side)
 
 

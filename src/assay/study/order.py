@@ -118,6 +118,7 @@ def said(fact: str, found: ByOrder, chance: float, classes: int) -> str:
     if not found.tells:
         return ""
     where = "when the sample was taken" if fact == "time" else "where the row stands in the file"
-    sorted_file = "; a file sorted by class after collection looks the same" if found.runs == classes else ""
+    blocks = fact != "time" and found.runs == classes
+    sorted_file = "; a file sorted by class after collection looks the same" if blocks else ""
     return (f"the class can be told from {where} ({100 * found.success.value:.0f} %, by chance {100 * chance:.0f} %): a "
             f"random split into training and test does not test this system; split by time or site{sorted_file}")

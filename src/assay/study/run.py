@@ -37,7 +37,7 @@ from assay.systems.protocol import System
 from assay.workbook import Watch, Workbook
 
 CHUNK = 256             # inputs asked at once
-MASK = 50 * (40 * 3 + 8 * 60)           # questions for the mask of sparse changes, and what its pixels turn
+MASK = 50 * (40 * 3 + 12 * 60)          # questions for the mask of sparse changes, and what its pixels turn
 
 
 @dataclass(kw_only=True)
@@ -241,7 +241,8 @@ def forecast(study: Study) -> float:
     if study.gradients:
         asked += (2 * len(x) * non_robust.STEPS * 3 + 100 * 200 * 3 + MASK * (study.data.x.ndim == 4)) * question
         training *= 1.5                             # changed inputs cost steps of their own
-    return asked + training * (structures * (controls.PLANTED_STEPS + TRAINED) + 25 * TRAINED + 6 * non_robust.TRAINING)
+    curve = simplicity.SEEDS * (simplicity.SIZES + len(simplicity.WIDTHS) - 1)      # trainings; few structures come so far
+    return asked + training * (structures * (controls.PLANTED_STEPS + TRAINED) + curve * TRAINED + 6 * non_robust.TRAINING)
 
 
 def _least(right: Tensor, y: Tensor) -> dict[str, Any]:
