@@ -122,6 +122,8 @@ def test_halves_keep_the_shares_and_need_enough():
         holed = torch.rand(60, 3)
         holed[5, 2] = float("nan")
         halves(holed, y, classes=2, box=None, seed=0)
+    with pytest.raises(InputError, match="1 shifted inputs hold values"):
+        halves(torch.rand(60, 3), y, classes=2, box=None, seed=0, shifted=(holed, y))
     with pytest.raises(InputError, match="60 inputs and 59 classes"):
         halves(torch.rand(60, 3), y[1:], classes=2, box=None, seed=0)
 

@@ -70,7 +70,8 @@ def study(system: str, structures: str, words: tuple[str, ...], missing: tuple[f
         told = run_study(made, folder, header, watch=lambda part, done, total: click.echo(
             f"  {done + 1} of {total}: {part}", err=True))
     show(told, folder, (("system", f"{session.name}, {session.systems[0].record.digest}"),
-                        ("data", session.data.record.description), ("seed", str(seed))))
+                        ("data", session.data.record.description),
+                        *((("shifted data", other.record.description),) if other is not None else ()), ("seed", str(seed))))
     return 0
 
 

@@ -46,11 +46,9 @@ def halves(x: Tensor, y: Tensor, *, classes: int, box: tuple[float, float] | Non
     """Both halves have the same share of each class (to one). Raises `InputError` for a class with too few inputs."""
     if len(x) != len(y) or len(x) == 0:
         raise InputError(f"need one class for each input, got {len(x)} inputs and {len(y)} classes")
-    if x.is_floating_point() and not bool(torch.isfinite(x).all()):
-        bad = (~torch.isfinite(x)).flatten(1).any(0).nonzero().flatten().tolist()
-        raise InputError(f"{int((~torch.isfinite(x)).flatten(1).any(1).sum())} inputs hold values that are no finite "
-                         f"numbers (at place {', '.join(map(str, bad[:5]))}); leave them out, or fill in a value and name "
-                         "it (--missing)")
+    _check_finite(x, "")
+    if shifted is not None:
+        _check_finite(shifted[0], "shifted ")
     generator = stream(seed, "halves")
     if len(x) > MOST:
         kept = torch.randperm(len(x), generator=generator)[:MOST].sort().values
@@ -67,3 +65,11 @@ def halves(x: Tensor, y: Tensor, *, classes: int, box: tuple[float, float] | Non
         judged.append(places[len(places) // 2:])
     return Material(x=x, y=y, classes=classes, box=box, fit=torch.cat(fit).sort().values,
                     judged=torch.cat(judged).sort().values, facts=tuple(facts), shifted=shifted)
+
+
+def _check_finite(x: Tensor, kind: str) -> None:
+    broken = ~torch.isfinite(x).flatten(1)
+    if bool(broken.any()):
+        bad = broken.any(0).nonzero().flatten().tolist()
+        raise InputError(f"{int(broken.any(1).sum())} {kind}inputs hold values that are no finite numbers (at place "
+                         f"{', '.join(map(str, bad[:5]))}); leave them out, or fill in a value and name it (--missing)")
