@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -26,6 +27,9 @@ def test_refusals_name_the_remedy(tmp_path, monkeypatch):
     assert "module:NAME" in refused("study", "multinomial", "bundled:digits", "--structures", "nowhere:X")
     assert "is no structure" in refused("study", "multinomial", "bundled:digits", "--structures", "json.decoder:__all__")
     assert "needs at least 4 of each class" in refused("study", "multinomial", "bundled:digits", "--limit", "30")
+    assert "--time when: no such file" in refused("study", "multinomial", "bundled:digits", "--time", "when")
+    np.savez("signs.npz", images=np.zeros((8, 8, 8), np.uint8), labels=np.arange(8) % 4 + 8)
+    assert "class '10' is not one of" in refused("study", "multinomial", "bundled:digits", "--shifted", "signs.npz")
 
 
 @pytest.mark.slow
@@ -38,7 +42,7 @@ def test_a_small_study_from_start_to_page(tmp_path, monkeypatch):
     result = CliRunner().invoke(cli, words, catch_exceptions=False)
     assert result.exit_code == 0
     cards = json.loads((tmp_path / "s" / "structure_cards.json").read_text())
-    assert {card["id"] for card in cards} >= {"intensity", "border", "corner", "bands", "thumbnail"}
+    assert {card["id"] for card in cards} >= {"intensity", "border", "corner", "bands", "thumbnail", "order"}
     for card in cards:
         assert card["verdict"] in ("consistent with the conjecture", "not consistent", "inconclusive")
         assert card["reason"]
@@ -55,5 +59,5 @@ def test_a_study_of_texts_asks_words(tmp_path, monkeypatch):
                                       str(tmp_path / "t")], catch_exceptions=False)
     assert result.exit_code == 0
     cards = {card["id"]: card for card in json.loads((tmp_path / "t" / "structure_cards.json").read_text())}
-    assert set(cards) == {"text-length", "keyword-pain"}
+    assert set(cards) == {"text-length", "keyword-pain", "order"}
     assert "instability" not in cards["text-length"]

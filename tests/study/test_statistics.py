@@ -122,6 +122,8 @@ def test_halves_keep_the_shares_and_need_enough():
         holed = torch.rand(60, 3)
         holed[5, 2] = float("nan")
         halves(holed, y, classes=2, box=None, seed=0)
+    with pytest.raises(InputError, match="1 shifted inputs hold values"):
+        halves(torch.rand(60, 3), y, classes=2, box=None, seed=0, shifted=(holed, y))
     with pytest.raises(InputError, match="60 inputs and 59 classes"):
         halves(torch.rand(60, 3), y[1:], classes=2, box=None, seed=0)
 
@@ -149,6 +151,19 @@ def test_n90_of_a_straight_line_and_its_ratio():
     found = simplicity.simplicity(at_once, never, 2)
     assert found.value == pytest.approx(100)
     assert found.p == pytest.approx(stats.t.sf((np.log(100) - np.log(2)) / (0.1 / np.sqrt(3)), 2))
+
+
+def test_what_is_needed_is_told_with_and_without():
+    with_it = simplicity.Curve(sizes=(10, 1000), accuracy=((1.0, 1.0),) * 3, by_step=((0.5, 0.5, 0.5, 1.0, 1.0, 1.0),) * 3,
+                               by_width=((1.0,) * 5,) * 3)
+    without = simplicity.Curve(sizes=(10, 1000), accuracy=((0.5, 0.5),) * 3, by_step=((0.5,) * 6,) * 3,
+                               by_width=((0.5, 0.5, 0.95, 1.0, 1.0),) * 3)
+    found = simplicity.needed(with_it, without, 2)
+    assert {k: (v["with"], v["without"]) for k, v in found.items()} == {
+        "samples": pytest.approx((10, 1000)), "width": pytest.approx((2, 8)),
+        "steps": pytest.approx((20 * 2 ** ((0.95 - 0.5) / 0.5), 150))}              # between 20 and 40 by logarithms
+    assert found["samples"]["value"] == pytest.approx(simplicity.simplicity(with_it, without, 2).value)
+    assert found["width"]["value"] == pytest.approx(4)
 
 
 CARD = {"id": "g", "keeps_truth": True, "threshold": 0.5, "no_use": "no editor", "planted": {"p": 0.001},

@@ -18,9 +18,11 @@ from assay.structures.rows import Column
 from assay.study import run as running
 from assay.study import simplicity
 from assay.study.learner import fit
-from assay.study.material import halves
+from assay.study.material import Material, halves
+from assay.study.order import Fact, by_order
 from assay.study.run import Study, forecast, run_study
 from assay.study.use import use
+from assay.study.usefulness import usefulness
 from assay.systems.torch import TorchSystem
 from assay.workbook import Workbook
 
@@ -62,6 +64,8 @@ def quick(monkeypatch):
     """Small networks of fewer steps and seeds: what is tested is the way from parts to verdicts."""
     monkeypatch.setattr(simplicity, "SEEDS", 3)
     monkeypatch.setattr(running.non_robust, "TRAINING", 30)
+    monkeypatch.setattr(running.non_robust, "ROBUST_TRAINING", 30)
+    monkeypatch.setattr(running.non_robust, "FEATURE_STEPS", 5)
     monkeypatch.setattr(running.controls, "PERMUTED", 5)
 
 
@@ -143,10 +147,13 @@ def test_a_study_goes_on_where_it_was_stopped(tmp_path, monkeypatch):
     again: list[str] = []
     told = run_study(study, tmp_path, HEADER, watch=lambda part, *counts: again.append(part))
     assert done == ["system", "structure-intensity", "simplicity"]
-    assert again == ["simplicity", "surrogate", "non-robust", "feature-sets"]
+    assert again == ["simplicity", "surrogate", "non-robust", "mask", "feature-sets"]
     (card,) = json.loads((tmp_path / "structure_cards.json").read_text())
     assert card["follows"] == "structure"                   # it knows nothing else
     assert card["use"]["value"] > 0.9
+    for part in ("formula", "success", "structure_flip", "samples", "fails", "power", "pictures", "learner", "useful"):
+        assert card[part], part                             # what a card is to record
+    assert set(card["simplicity"]["needed"]) == {"samples", "steps", "width"}
     assert any("brightness" in line for line in told.seen)
     assert Workbook(tmp_path).changed() == []
     assert forecast(study) > 0
@@ -194,6 +201,86 @@ def test_ordinary_errors_are_not_following():
     assert followed.preference.value == 0.0
     assert followed.preference.high < 0.1
     assert followed.flip.value == 0.0
+
+
+def cornered() -> Material:
+    """Two classes told by the middle, and as well by the corner."""
+    y = torch.arange(400) % 2
+    x = 0.4 + 0.2 * torch.rand((400, 1, 8, 8), generator=torch.Generator().manual_seed(0))
+    x[:, 0, 3:5, 3:5] = 0.3 + 0.4 * y[:, None, None]
+    x[:, 0, :2, :2] = 0.2 + 0.6 * y[:, None, None]
+    return halves(x, y, classes=2, box=(0.0, 1.0), seed=0)
+
+
+def test_the_corner_alone_misleads_and_the_rest_does_not(monkeypatch):
+    """Where the corner is of the other class the learner of it is wrong always, and the network that cannot see it never."""
+    data, g = cornered(), Corner()
+    learner = fit(g.features(data.x[data.fit]), data.y[data.fit], 2)
+    study = Study.of(TorchSystem(OfTheMiddle(), name="net"), data, (g,))
+    followed = use(g, study.decide, learner, data, seed=0)
+
+    def told():
+        return usefulness(g, learner, study.network, data, followed, seed=0)
+
+    found = {name: {k: e["value"] for k, e in row.items()} for name, row in told().items()}
+    assert found["alone"] == {"ordinary": 1.0, "conflict": 0.0}
+    assert found["without"] == {"ordinary": 1.0, "conflict": 1.0}
+    assert set(found["network"]) == {"conflict"}
+    assert found["system"]["conflict"] > 0.8
+    monkeypatch.setattr("assay.study.usefulness.neutral", lambda g, x, reference: x)        # its broken twin sees the corner
+    assert told()["without"]["conflict"]["value"] < 0.9
+
+
+def test_shifted_data_are_asked_too():
+    data, g = cornered(), Corner()
+    moved = data.x.clone()
+    moved[:, 0, :2, :2] = 0.8 - 0.6 * data.y[:, None, None]          # another site puts its markers the other way
+    data = replace(data, shifted=(moved, data.y))
+    learner = fit(g.features(data.x[data.fit]), data.y[data.fit], 2)
+    found = usefulness(g, learner, None, data, None, seed=0)
+    assert {k: e["value"] for k, e in found["alone"].items()} == {"ordinary": 1.0, "shifted": 0.0}
+
+
+def test_the_samples_that_a_structure_needs():
+    data = cornered()
+    features = Corner().features(data.x)
+    told = simplicity.alone(features[data.fit], features[data.judged], data, seed=0)
+    assert told["sizes"][0] == 4
+    assert told["n90"] <= told["sizes"][1]                  # a few say it all, as soon as they hold both classes
+    assert all(row[-1] == 1.0 for row in told["accuracy"])
+    y = torch.arange(60) % 2
+    nothing = halves(torch.zeros(60, 1, 8, 8), y, classes=2, box=None, seed=0)
+    flat = torch.zeros(60, 1)
+    assert simplicity.alone(flat[nothing.fit], flat[nothing.judged], nothing, seed=0)["n90"] is None
+
+
+def test_a_file_in_blocks_is_told_on_the_card(tmp_path, monkeypatch):
+    monkeypatch.setattr(simplicity, "SEEDS", 1)
+    x, y = bright(120)
+    order = y.argsort(stable=True)
+    facts = [Fact(id="order", title="place in the file", formula="the number of the row", values=torch.arange(120)),
+             Fact(id="time", title="time", formula="order of times", values=torch.zeros(120))]
+    data = halves(x[order], y[order], classes=3, box=(0.0, 1.0), seed=0, facts=facts)
+    study = Study.of(TorchSystem(ByBrightness(), name="net"), data, (Intensity(),))
+    assert study.refused["time"] == "it is the same for every input"
+    told = run_study(study, tmp_path, HEADER)
+    card = {c["id"]: c for c in json.loads((tmp_path / "structure_cards.json").read_text())}["order"]
+    assert card["success"]["value"] > 0.95
+    assert card["verdict"] == "inconclusive"                # no system is shown the order
+    assert "a random split into training and test does not test this system; split by time or site" in card["means"]
+    assert any("split by time or site" in line for line in told.seen)
+    assert any(table.title == "Does the order of the rows tell the class?" for table in told.tables)
+    shuffled = halves(x, y[torch.randperm(120, generator=torch.Generator().manual_seed(0))], classes=3, box=None, seed=0,
+                      facts=facts[:1])
+    assert by_order(shuffled.facts[0].values, shuffled.y, 0.5, 0).p > 0.01
+
+
+def test_two_structures_of_one_name_are_refused_facts_too():
+    x, y = bright(60)
+    mine = OfFunction(id="order", title="mine", function=lambda v: v.mean((1, 2, 3)))
+    data = halves(x, y, classes=3, box=None, seed=0, facts=[Fact(id="order", title="", formula="", values=y)])
+    with pytest.raises(InputError, match="two structures are called 'order'"):
+        Study.of(TorchSystem(ByBrightness(), name="net"), data, (mine,))
 
 
 class Broken(torch.nn.Module):

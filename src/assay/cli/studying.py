@@ -21,22 +21,27 @@ from assay.cli.pages import show
 @click.option("--word", "words", multiple=True, help="Of texts: a word, or phrase, that may have been learnt; several "
                                                      "times.")
 @click.option("--missing", multiple=True, type=float, help="Of tables: a value that stands for one that is missing.")
+@click.option("--time", "time", default="", help="When each input was taken (a number or a date): an array of the .npz, a "
+                                               "column of the .csv, or a .csv with columns sample and time.")
+@click.option("--shifted", default="", help="Labelled data of another time, site or device, of the same classes and kind: "
+                                            "small models and SYSTEM are also tried on these.")
 @click.option("--task", default="", help="As for audit, where neither SYSTEM nor DATA tells.")
 @click.option("--weights", type=click.Path(path_type=Path), help="Weights of SYSTEM (.safetensors).")
 @click.option("--labels", help="As for audit.")
 @click.option("--key", help="As for audit.")
 @click.option("--fields", default="", help="As for audit.")
 @click.option("--value-range", type=float, nargs=2, default=None, help="As for audit.")
-@click.option("--limit", type=int, help="Take the first so many inputs (at most 2,000 are used).")
+@click.option("--limit", type=int, help="Take so many inputs (at most 2,000 are used).")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the study (default runs/study-SYSTEM).")
-def study(system: str, structures: str, words: tuple[str, ...], missing: tuple[float, ...], out: Path | None,
-          weights: Path | None, seed: int, **said: Any) -> int:
+def study(system: str, structures: str, words: tuple[str, ...], missing: tuple[float, ...], time: str, shifted: str,
+          out: Path | None, weights: Path | None, seed: int, **said: Any) -> int:
     """Ask what SYSTEM has learnt from labelled DATA: success, use, instability and simplicity of candidate structures.
 
     Of images: brightness, colour cast, border, marker in a corner, sharpness, texture, directions of edges, small patches, a
-    thumbnail. Of tables: each column, what is missing. Of texts: length, and the words given. Beside each verdict stand a
-    network taught to follow the structure, and classes exchanged at random. Running again resumes.
+    thumbnail. Of tables: each column, what is missing. Of texts: length, and the words given. Of all: place in the file, and
+    time. Beside each verdict stand a network taught to follow the structure, and classes exchanged at random. Running again
+    resumes.
     """
     from assay.arrays import InputError
     from assay.audits.prepare import session_from
@@ -46,9 +51,11 @@ def study(system: str, structures: str, words: tuple[str, ...], missing: tuple[f
     from assay.study.run import Study, forecast, run_study
     from assay.systems.protocol import System
 
-    session = session_from(Recipe(systems=(system,), established=("none",), seed=seed,
-                                  weights={system: str(weights)} if weights else {}, **said))
-    material, candidates = _material(session, words, missing, seed)
+    recipe = Recipe(systems=(system,), established=("none",), seed=seed,
+                    weights={system: str(weights)} if weights else {}, **said)
+    session = session_from(recipe)
+    other = _other(recipe, shifted, session.data) if shifted else None
+    material, candidates = _material(session, words, missing, seed, _facts(session, time), other)
     audited = session.systems[0].system
     if not isinstance(audited, System):
         raise InputError(f"{system}: a study asks classifiers")
@@ -56,29 +63,35 @@ def study(system: str, structures: str, words: tuple[str, ...], missing: tuple[f
     folder = out or Path("runs") / f"study-{''.join(c if c.isalnum() or c in '-.' else '-' for c in system)[:60]}"
     click.echo(f"Study of {session.name}: {len(made.structures)} structures, {len(material.y)} inputs; about "
                f"{duration(forecast(made))} on one core", err=True)
+    header = {"system": to_data(session.systems[0].record), "data": to_data(session.data.record)}
+    if other is not None:
+        header["shifted"] = to_data(other.record)
     with session.threading():
-        told = run_study(made, folder, {"system": to_data(session.systems[0].record), "data": to_data(session.data.record)},
-                         watch=lambda part, done, total: click.echo(f"  {done + 1} of {total}: {part}", err=True))
+        told = run_study(made, folder, header, watch=lambda part, done, total: click.echo(
+            f"  {done + 1} of {total}: {part}", err=True))
     show(told, folder, (("system", f"{session.name}, {session.systems[0].record.digest}"),
-                        ("data", session.data.record.description), ("seed", str(seed))))
+                        ("data", session.data.record.description),
+                        *((("shifted data", other.record.description),) if other is not None else ()), ("seed", str(seed))))
     return 0
 
 
-def _material(session: Any, words: Sequence[str], missing: Sequence[float], seed: int) -> tuple[Any, tuple[Any, ...]]:
-    """The data as two halves, and the candidates for inputs of their kind."""
-    import torch
+def _material(session: Any, words: Sequence[str], missing: Sequence[float], seed: int, facts: Sequence[Any],
+              other: Any) -> tuple[Any, tuple[Any, ...]]:
+    """The data as two halves with what else is known of them, and the candidates for inputs of their kind."""
+    from dataclasses import replace
 
     from assay.arrays import InputError
-    from assay.perturbations.protocol import stream
     from assay.structures import library
-    from assay.study.material import MOST, halves
+    from assay.study.material import halves
 
     record = session.data.record
     if not record.classes:
         raise InputError(f"data {record.id!r} have no classes: a study asks what a classifier has learnt")
-    places = torch.randperm(len(session.data.ids), generator=stream(seed, "study"))[:MOST].sort().values.tolist()
+    places = _drawn(session.data, seed)
     examples = session.data.fetch(tuple(places))
-    material = halves(examples.inputs, examples.truth, classes=len(record.classes), box=examples.box, seed=seed)
+    known = [replace(fact, values=fact.values[places]) for fact in facts]
+    material = halves(examples.inputs, examples.truth, classes=len(record.classes), box=examples.box, seed=seed, facts=known,
+                      shifted=None if other is None else _moved(other, record.classes, examples.inputs, seed))
     x = material.x
     if not x.is_floating_point():
         return material, library.of_texts(words)
@@ -86,6 +99,62 @@ def _material(session: Any, words: Sequence[str], missing: Sequence[float], seed
         names = record.options.get("fields", {}).get("names") or [str(i) for i in range(x.shape[1])]
         return material, library.of_rows(list(names), tuple(missing))
     return material, library.of_images(examples.box or (0.0, 1.0))
+
+
+def _drawn(data: Any, seed: int) -> list[int]:
+    """Places of the samples that are used, in their order."""
+    import torch
+
+    from assay.perturbations.protocol import stream
+    from assay.study.material import MOST
+
+    return torch.randperm(len(data.ids), generator=stream(seed, "study"))[:MOST].sort().values.tolist()
+
+
+def _facts(session: Any, time: str) -> list[Any]:
+    """Where each sample stands in its file, and when it was taken where that is told."""
+    import torch
+
+    from assay.datasets.groups import times_of
+    from assay.study.order import Fact
+
+    ids, data = session.data.ids, session.recipe["data"]
+    by_class = "the samples lie in a folder for each class, so their order is that of the classes; give --time"
+    found = [Fact(id="order", title="place in the file", formula="the number of the row", values=torch.arange(len(ids)),
+                  unfit=by_class if Path(data).is_dir() else "")]
+    if time:
+        values = torch.tensor(times_of(time, data, ids), dtype=torch.float64)
+        found.append(Fact(id="time", title="time it was taken", formula="the order of times", values=values))
+    return found
+
+
+def _other(recipe: Any, shifted: str, data: Any) -> Any:
+    """The data of --shifted, read as those studied; `InputError` where these have other classes."""
+    from dataclasses import replace
+
+    from assay.arrays import InputError
+    from assay.audits.prepare import TASKS, resolved
+
+    words = resolved(replace(recipe, data=shifted))
+    other, _ = TASKS[words.task].datasets(words)
+    if unknown := [name for name in other.record.classes if name not in data.record.classes]:
+        raise InputError(f"--shifted {shifted}: class {unknown[0]!r} is not one of {', '.join(data.record.classes)}; give "
+                         "data of the same classes")
+    return other
+
+
+def _moved(other: Any, classes: Sequence[str], x: Any, seed: int) -> tuple[Any, Any]:
+    """Inputs and classes of the data of --shifted, at most as many as are studied."""
+    import torch
+
+    from assay.arrays import InputError
+
+    found = other.fetch(tuple(_drawn(other, seed)))
+    if x.is_floating_point() and found.inputs.shape[1:] != x.shape[1:]:
+        raise InputError(f"--shifted {other.record.id}: inputs of shape {tuple(found.inputs.shape[1:])}, and those studied "
+                         f"have {tuple(x.shape[1:])}; bring them to one size")
+    number = torch.tensor([list(classes).index(name) for name in other.record.classes])
+    return found.inputs, number[found.truth]
 
 
 def _own(named: str) -> tuple[Any, ...]:
@@ -102,6 +171,6 @@ def _own(named: str) -> tuple[Any, ...]:
         raise InputError(f"--structures {named!r}: {error}; give module:NAME of a list of structures") from None
     for g in found:
         if not isinstance(g, Structure):
-            raise InputError(f"--structures {named!r}: {g!r} is no structure; it needs id, title, keeps_truth, unfit and "
-                             "features (assay.structures.protocol.OfFunction makes one of a function)")
+            raise InputError(f"--structures {named!r}: {g!r} is no structure; it needs id, title, formula, keeps_truth, "
+                             "unfit and features (assay.structures.protocol.OfFunction makes one of a function)")
     return found

@@ -1,9 +1,11 @@
-"""Which group each sample belongs to, where the data or a file beside them say so. Told in reports, never searched."""
+"""What the data, or a file beside them, say of each sample: its group, or when it was taken. Told, never searched."""
 
 from __future__ import annotations
 
+import math
 import zipfile
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ from assay.datasets.frames import shown
 
 MOST = 50               # groups: more are no groups but names
 LONGEST = 60            # characters of a group's name
+OPTIONS = {"group": "--groups", "time": "--time"}
 
 
 def groups_of(where: str, data: str, ids: Sequence[str]) -> dict[str, str]:
@@ -22,16 +25,7 @@ def groups_of(where: str, data: str, ids: Sequence[str]) -> dict[str, str]:
     Where there is no such file, `where` names an array of the data's .npz (sample number i has its i-th value), or a column
     of the data's .csv or .tsv. Raises `InputError` naming the first sample without a group, or more than 50 groups.
     """
-    path, told = Path(where), Path(data)
-    if path.is_file():
-        found = _of_table(path)
-    elif told.suffix.lower() == ".npz" and told.is_file():
-        found = _of_array(told, where)
-    elif told.suffix.lower() in (".csv", ".tsv") and told.is_file():
-        found = _of_column(told, where)
-    else:
-        raise InputError(f"--groups {where}: no such file, and the data have no arrays or columns to look for it in; give a "
-                         ".csv with the columns sample and group")
+    found = _told(where, data, "group")
     if missing := [sample for sample in ids if not found.get(sample)]:
         raise InputError(f"--groups {where}: sample {missing[0]!r} has no group ({len(missing)} of {len(ids)}); name one "
                          "for each, “unknown” if need be")
@@ -42,24 +36,67 @@ def groups_of(where: str, data: str, ids: Sequence[str]) -> dict[str, str]:
     return groups
 
 
-def _of_table(path: Path) -> dict[str, str]:
-    rows, names = rows_of(path, "groups")
-    if not {"sample", "group"} <= set(names):
-        raise InputError(f"{shown(path)}: columns {', '.join(names)}; a table of groups has sample and group")
+def times_of(where: str, data: str, ids: Sequence[str]) -> list[float]:
+    """When each sample was taken, from a table with the columns `sample` and `time`, or as `groups_of` finds its names.
+
+    Numbers, or dates of ISO 8601 (seconds since 1970; without a zone they are taken as UTC). Only their order is used.
+    Raises `InputError` naming the first sample without one.
+    """
+    found = _told(where, data, "time")
+    times = []
+    for sample in ids:
+        time = _moment(found.get(sample, ""))
+        if not math.isfinite(time):
+            raise InputError(f"--time {where}: sample {sample!r} has {found.get(sample, '')!r}; give each sample a number, "
+                             "or a date as 2024-05-31 or 2024-05-31T09:30")
+        times.append(time)
+    return times
+
+
+def _moment(text: str) -> float:
+    """A number, or a date as seconds; not a number where it is neither."""
+    try:
+        return float(text)
+    except ValueError:
+        pass
+    try:
+        date = datetime.fromisoformat(text)
+    except ValueError:
+        return math.nan
+    return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
+
+
+def _told(where: str, data: str, what: str) -> dict[str, str]:
+    """What is said of each sample, from a table with the columns `sample` and `what`, an array, or a column."""
+    path, told, option = Path(where), Path(data), OPTIONS[what]
+    if path.is_file():
+        return _of_table(path, what)
+    if told.suffix.lower() == ".npz" and told.is_file():
+        return _of_array(told, where, option)
+    if told.suffix.lower() in (".csv", ".tsv") and told.is_file():
+        return _of_column(told, where, option)
+    raise InputError(f"{option} {where}: no such file, and the data have no arrays or columns to look for it in; give a "
+                     f".csv with the columns sample and {what}")
+
+
+def _of_table(path: Path, what: str) -> dict[str, str]:
+    rows, names = rows_of(path, f"{what}s")
+    if not {"sample", what} <= set(names):
+        raise InputError(f"{shown(path)}: columns {', '.join(names)}; a table of {what}s has sample and {what}")
     found: dict[str, str] = {}
     for line, row in rows:
         sample = row["sample"].strip()
         if sample in found:
             raise InputError(f"{shown(path)}, line {line}: sample {sample!r} for the second time; remove one")
-        found[sample] = row["group"].strip()
+        found[sample] = row[what].strip()
     return found
 
 
-def _of_array(path: Path, name: str) -> dict[str, str]:
+def _of_array(path: Path, name: str, option: str) -> dict[str, str]:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             if name not in arrays:
-                raise InputError(f"--groups {name}: neither a file nor an array of {shown(path)}, which has "
+                raise InputError(f"{option} {name}: neither a file nor an array of {shown(path)}, which has "
                                  f"{', '.join(arrays.files)}")
             values = arrays[name]
     except (ValueError, OSError, zipfile.BadZipFile) as error:
@@ -67,12 +104,12 @@ def _of_array(path: Path, name: str) -> dict[str, str]:
             raise
         raise InputError(f"{shown(path)}: array {name!r} cannot be read as numbers or text ({error})") from None
     if values.ndim != 1:
-        raise InputError(f"{shown(path)}: array {name!r} has shape {values.shape}; one group for each sample is expected")
+        raise InputError(f"{shown(path)}: array {name!r} has shape {values.shape}; one value for each sample is expected")
     return {str(i): str(value).strip() for i, value in enumerate(values.tolist())}
 
 
-def _of_column(path: Path, name: str) -> dict[str, str]:
+def _of_column(path: Path, name: str, option: str) -> dict[str, str]:
     rows, names = rows_of(path, "samples")
     if name not in names:
-        raise InputError(f"--groups {name}: neither a file nor a column of {shown(path)}, which has {', '.join(names)}")
+        raise InputError(f"{option} {name}: neither a file nor a column of {shown(path)}, which has {', '.join(names)}")
     return {(row.get("id") or "").strip() or f"row-{line}": row[name].strip() for line, row in rows}

@@ -37,6 +37,15 @@ _IRREGULAR = frozenset(["was", "were", "made", "put", "led", "lost", "took", "ga
                         "fell", "kept", "held", "found", "broke", "drew", "cut", "hurt", "shut", "set", "had", "did"])
 
 
+def capital(text: str) -> str:
+    """The text with a capital first letter, the rest as it is.
+
+    >>> capital("noise in ECGs")
+    'Noise in ECGs'
+    """
+    return text[:1].upper() + text[1:]
+
+
 class Objection(NamedTuple):
     """The rule that a text breaks, and what to write instead."""
 
@@ -176,4 +185,4 @@ def _shorter(sentence: str, limit: int) -> str:
     if not cuts:
         return "two sentences"
     rest = sentence[cuts[-1] + 2:]
-    return f"two sentences: “{sentence[:cuts[-1]]}.” “{rest[:1].upper()}{rest[1:]}”"
+    return f"two sentences: “{sentence[:cuts[-1]]}.” “{capital(rest)}”"

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any
 
-from assay.profiles.plain_words import LONGEST
+from assay.profiles.plain_words import LONGEST, capital
 from assay.reports.wording import amount
 
 CODES = ("de", "fr", "nb")          # beside English
@@ -100,8 +100,8 @@ class Language:
         key = "observed" + "-noise" * bool(rest["x"])
         values = {"change": size, "happened": happened, "x": self.number(rest["x"] or ""), "name": rest["name"] or "",
                   "n": rest["n"] or "", "m": rest["m"] or ""}
-        full = _capital(self.say(f"{key}-beside" if rest["name"] else key, **values))
-        return full if len(full) <= LONGEST else _capital(self.say(key, **values))
+        full = capital(self.say(f"{key}-beside" if rest["name"] else key, **values))
+        return full if len(full) <= LONGEST else capital(self.say(key, **values))
 
     def _happened(self, text: str) -> str | None:
         for source, target in self.verbs.items():
@@ -116,8 +116,8 @@ class Language:
         bare = text.removesuffix(".")
         for source in dict.fromkeys((bare, bare[:1].lower() + bare[1:])):
             if (found := self._matched(source, table)) is not None:
-                capital = bare[:1].isupper() or (bare[:1] == "“" and found[:1] != "“")
-                return (_capital(found) if capital else found) + "." * text.endswith(".")
+                large = bare[:1].isupper() or (bare[:1] == "“" and found[:1] != "“")
+                return (capital(found) if large else found) + "." * text.endswith(".")
         return None
 
     def _matched(self, text: str, table: Mapping[str, str]) -> str | None:
@@ -162,7 +162,3 @@ def _pattern(template: str) -> re.Pattern[str]:
     pieces = re.split(r"\{(\w+)\}", template)
     return re.compile("".join(f"(?P<{piece}>{_PLACE.get(piece, '.+?')})" if i % 2 else re.escape(piece)
                               for i, piece in enumerate(pieces)))
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]

@@ -174,14 +174,31 @@ def l1_mask(objective: RandomObjective, within: Set, *, x: Examples, generators:
             share: float = 0.3, count: int = 2, area: float = 0.1) -> Bool[Tensor, "batch height width"]:
     """Where a sticker of `count` rectangles and at most `area` of the image should sit: the first stage of RP2.
 
-    Solves max E_t[objective(p)] − λ‖p − p₀‖₁ over `within` (a sticker on the whole allowed region, p₀ its neutral member)
-    by proximal gradient steps, λ = `share` of the greatest |∂| at p₀, then puts rectangles where |p − p₀| is greatest.
-    The second stage is `expectation_ascent` on a sticker of these masks. Source of the two stages: Eykholt et al., CVPR 2018
-    (arXiv 1707.08945), and their released code; the proximal step is Beck and Teboulle's, SIAM J. Imaging Sci. 2 (2009).
+    Rectangles where `l1_change` over `within`, a sticker on the whole allowed region, is greatest. The second stage is
+    `expectation_ascent` on a sticker of these masks. Source of the two stages: Eykholt et al., CVPR 2018 (arXiv 1707.08945),
+    and their released code.
+    """
+    magnitude = l1_change(objective, within, x=x, generators=generators, steps=steps, share=share)
+    allowed = within.uphill(x, torch.ones_like(within.zero(x)))[:, 0] != 0
+    return place_rectangles(magnitude.sum(1), allowed, count=count, area=area)
+
+
+def l1_change(objective: RandomObjective, within: Set, *, x: Examples, generators: Sequence[torch.Generator],
+              steps: int = 50, share: float = 0.3, grouped: bool = False) -> Float[Tensor, "batch channels height width"]:
+    """|p − p₀| of the change that does harm in few places: max E_t[objective(p)] − λ‖p − p₀‖₁ over `within`, p₀ its neutral.
+
+    By proximal gradient steps (Beck and Teboulle, SIAM J. Imaging Sci. 2 (2009)) with λ = `share` of the greatest |∂| at p₀:
+    of log P(another class) of a system that is sure, the best p has that probability at 1 − `share`. With `grouped` the
+    penalty is λ Σ over pixels of ‖·‖₂ over their channels (Yuan and Lin, J. R. Stat. Soc. B 68 (2006)), and λ goes by the
+    greatest such norm. Told is the sum over the second half of the steps.
     """
     centre = within.zero(x)
     first, _ = _gradient(objective, centre, generators, None)
-    steepest = first.flatten(1).abs().amax(1)
+
+    def size(v: Tensor) -> Tensor:
+        return v.square().sum(1, keepdim=True).sqrt() if grouped else v.abs()
+
+    steepest = size(first).flatten(1).amax(1)
     price = per_example(share * steepest, centre)
     reach = per_example(within.uphill(x, torch.ones_like(centre)).flatten(1).abs().amax(1), centre)
     rate = reach / per_example(steepest.clamp_min(1e-38), centre)
@@ -190,11 +207,10 @@ def l1_mask(objective: RandomObjective, within: Set, *, x: Examples, generators:
         gradient, _ = _gradient(objective, p, generators, None)
         length = _length(step, steps) * rate
         away = p + length * gradient - centre
-        p = within.project(x, centre + away.sign() * (away.abs() - length * price).clamp_min(0))
+        p = within.project(x, centre + away * (1 - length * price / size(away).clamp_min(1e-38)).clamp_min(0))
         if step >= steps // 2:
             total = total + (p - centre).abs()
-    allowed = within.uphill(x, torch.ones_like(centre))[:, 0] != 0
-    return place_rectangles(total.sum(1), allowed, count=count, area=area)
+    return total
 
 
 def place_rectangles(magnitude: Float[Tensor, "batch height width"], allowed: Bool[Tensor, "batch height width"], *,

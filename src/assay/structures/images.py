@@ -33,6 +33,7 @@ class Intensity:
     box: Box = UNIT
     id: str = "intensity"
     title: str = "mean brightness"
+    formula: str = "mean of all values"
     keeps_truth: bool = True
 
     def unfit(self, x: Tensor) -> str:
@@ -55,6 +56,7 @@ class Channels:
     box: Box = UNIT
     id: str = "channels"
     title: str = "colour cast"
+    formula: str = "mean of each channel less the mean of all"
     keeps_truth: bool = True
 
     def unfit(self, x: Tensor) -> str:
@@ -78,6 +80,7 @@ class Border:
     box: Box = UNIT
     id: str = "border"
     title: str = "border of the image"
+    formula: str = "mean and standard deviation of each channel in a frame of 1/16 of the shorter side"
     keeps_truth: bool = True
 
     def unfit(self, x: Tensor) -> str:
@@ -109,6 +112,7 @@ class Corner:
     box: Box = UNIT
     id: str = "corner"
     title: str = "marker in a corner"
+    formula: str = "mean of each corner's square, 1/8 of the shorter side"
     keeps_truth: bool = True
 
     def unfit(self, x: Tensor) -> str:
@@ -146,6 +150,7 @@ class Bands:
     box: Box = UNIT
     id: str = "bands"
     title: str = "sharpness: energy by spatial frequency"
+    formula: str = "log Σ |x̂|² in 6 rings of spatial frequency, without frequency 0"
     keeps_truth: bool = True
 
     def unfit(self, x: Tensor) -> str:
@@ -186,6 +191,7 @@ class Amplitude:
     box: Box = UNIT
     id: str = "amplitude"
     title: str = "texture: amplitudes of the spectrum, phases kept"
+    formula: str = "log Σ |x̂|² in 4 rings × 4 directions of spatial frequency"
     keeps_truth: bool = True
 
     def unfit(self, x: Tensor) -> str:
@@ -221,6 +227,7 @@ class Orientation:
 
     id: str = "orientation"
     title: str = "directions of edges"
+    formula: str = "histogram of 8 directions of ∇x, weighted by |∇x|, sum 1"
     keeps_truth: bool = False
 
     def unfit(self, x: Tensor) -> str:
@@ -246,6 +253,8 @@ class PatchBag:
 
     id: str = "patches"
     title: str = "texture: a bag of small patches"
+    formula: str = ("shares of 3 × 3 patches by number of neighbours brighter than their middle (0 to 8), and of steps "
+                    "round it (0 to 4)")
     keeps_truth: bool = False
 
     def unfit(self, x: Tensor) -> str:
@@ -271,6 +280,7 @@ class Thumbnail:
     box: Box = UNIT
     id: str = "thumbnail"
     title: str = "coarse light and shade, 4 × 4"
+    formula: str = "mean of each of 4 × 4 blocks"
     keeps_truth: bool = False
 
     def unfit(self, x: Tensor) -> str:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 @runtime_checkable
 class Structure(Protocol):
-    """A cheap scalar or small vector g(x) of an input.
+    """A cheap scalar or small vector g(x) of an input; `formula` says in a line what it is.
 
     `keeps_truth` says whether an edit of it leaves what a person would say the input shows; where it does not, following an
     edit is no fault, and the study does not call it one. `unfit` is why the structure says nothing about such inputs, or "".
@@ -23,6 +23,9 @@ class Structure(Protocol):
 
     @property
     def title(self) -> str: ...
+
+    @property
+    def formula(self) -> str: ...
 
     @property
     def keeps_truth(self) -> bool: ...
@@ -54,6 +57,7 @@ class OfFunction:
     id: str
     title: str
     function: Callable[[Tensor], Tensor]
+    formula: str = "a function of the user's"
     keeps_truth: bool = True
 
     def unfit(self, x: Tensor) -> str:

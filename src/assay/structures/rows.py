@@ -1,4 +1,4 @@
-"""Structures of rows (batch, fields), of texts (batch, length) and of the order of samples."""
+"""Structures of rows (batch, fields) and of texts (batch, length)."""
 
 from __future__ import annotations
 
@@ -28,6 +28,10 @@ class Column:
     def title(self) -> str:
         return f"column {self.name} alone"
 
+    @property
+    def formula(self) -> str:
+        return f"x[{self.index}]"
+
     def unfit(self, x: Tensor) -> str:
         return "" if x.ndim == 2 and x.is_floating_point() and x.shape[1] > self.index else "it is about tables"
 
@@ -50,6 +54,7 @@ class Missingness:
     missing: tuple[float, ...] = ()
     id: str = "missingness"
     title: str = "which values are missing"
+    formula: str = "1 where a column is missing, else 0"
     keeps_truth: bool = False
 
     def unfit(self, x: Tensor) -> str:
@@ -71,6 +76,7 @@ class TextLength:
     filler: str = "please note"
     id: str = "text-length"
     title: str = "length of the text"
+    formula: str = "log(1 + number of words)"
     keeps_truth: bool = True
 
     def unfit(self, x: Tensor) -> str:
@@ -107,6 +113,10 @@ class Keyword:
     @property
     def title(self) -> str:
         return f"the word “{self.word}”"
+
+    @property
+    def formula(self) -> str:
+        return f"1 where “{self.word}” stands as a word, else 0"
 
     def unfit(self, x: Tensor) -> str:
         return not_texts(x)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,6 +27,15 @@ class Learner:
         f = features.to(self.theta.dtype)
         rows = (torch.cat((f, f.square()), 1) - self.centre) / self.spread
         return rows @ self.theta[:, :-1].T + self.theta[:, -1]
+
+    def data(self) -> dict[str, Any]:
+        """The numbers of the formula: centre, spread (2k,), W (classes, 2k) and b (classes,), to six digits."""
+        named = {"centre": self.centre, "spread": self.spread, "W": self.theta[:, :-1], "b": self.theta[:, -1]}
+        return {name: _rounded(value.tolist()) for name, value in named.items()}
+
+
+def _rounded(value: Any) -> Any:
+    return [_rounded(v) for v in value] if isinstance(value, list) else float(f"{value:.6g}")
 
 
 def fit(features: Tensor, y: Tensor, classes: int) -> Learner:

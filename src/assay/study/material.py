@@ -1,7 +1,9 @@
-"""What a study works on: inputs and classes in two halves, one to fit simple learners to and one to judge on."""
+"""What a study works on: inputs and classes in two halves, one to fit simple learners to and one to judge on; and what else
+is known of the samples."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -9,6 +11,7 @@ from torch import Tensor
 
 from assay.arrays import InputError
 from assay.perturbations.protocol import stream
+from assay.study.order import Fact
 
 MOST = 2_000            # inputs; more are drawn from
 FEWEST = 4              # of a class: two to fit to, two to judge on
@@ -16,7 +19,11 @@ FEWEST = 4              # of a class: two to fit to, two to judge on
 
 @dataclass(frozen=True, kw_only=True)
 class Material:
-    """Inputs (n, …), classes (n,), and the places of the two halves; `box` where inputs have a least and greatest value."""
+    """Inputs (n, …), classes (n,), and the places of the two halves; `box` where inputs have a least and greatest value.
+
+    `facts` are numbers of the samples that no system is shown: where each stands in its file, when it was taken. `shifted`
+    are inputs and classes of another time, site or device.
+    """
 
     x: Tensor
     y: Tensor
@@ -24,6 +31,8 @@ class Material:
     box: tuple[float, float] | None
     fit: Tensor
     judged: Tensor
+    facts: tuple[Fact, ...] = ()
+    shifted: tuple[Tensor, Tensor] | None = None
 
     def part(self, which: Tensor) -> tuple[Tensor, Tensor]:
         return self.x[which], self.y[which]
@@ -32,19 +41,19 @@ class Material:
         return replace(self, y=y)
 
 
-def halves(x: Tensor, y: Tensor, *, classes: int, box: tuple[float, float] | None, seed: int) -> Material:
+def halves(x: Tensor, y: Tensor, *, classes: int, box: tuple[float, float] | None, seed: int, facts: Sequence[Fact] = (),
+           shifted: tuple[Tensor, Tensor] | None = None) -> Material:
     """Both halves have the same share of each class (to one). Raises `InputError` for a class with too few inputs."""
     if len(x) != len(y) or len(x) == 0:
         raise InputError(f"need one class for each input, got {len(x)} inputs and {len(y)} classes")
-    if x.is_floating_point() and not bool(torch.isfinite(x).all()):
-        bad = (~torch.isfinite(x)).flatten(1).any(0).nonzero().flatten().tolist()
-        raise InputError(f"{int((~torch.isfinite(x)).flatten(1).any(1).sum())} inputs hold values that are no finite "
-                         f"numbers (at place {', '.join(map(str, bad[:5]))}); leave them out, or fill in a value and name "
-                         "it (--missing)")
+    _check_finite(x, "")
+    if shifted is not None:
+        _check_finite(shifted[0], "shifted ")
     generator = stream(seed, "halves")
     if len(x) > MOST:
         kept = torch.randperm(len(x), generator=generator)[:MOST].sort().values
         x, y = x[kept], y[kept]
+        facts = [replace(fact, values=fact.values[kept]) for fact in facts]
     count = torch.bincount(y, minlength=classes)
     if int(count.min()) < FEWEST:
         raise InputError(f"class {int(count.argmin())} has {int(count.min())} inputs; a study needs at least {FEWEST} of "
@@ -55,4 +64,12 @@ def halves(x: Tensor, y: Tensor, *, classes: int, box: tuple[float, float] | Non
         fit.append(places[: len(places) // 2])
         judged.append(places[len(places) // 2:])
     return Material(x=x, y=y, classes=classes, box=box, fit=torch.cat(fit).sort().values,
-                    judged=torch.cat(judged).sort().values)
+                    judged=torch.cat(judged).sort().values, facts=tuple(facts), shifted=shifted)
+
+
+def _check_finite(x: Tensor, kind: str) -> None:
+    broken = ~torch.isfinite(x).flatten(1)
+    if bool(broken.any()):
+        bad = broken.any(0).nonzero().flatten().tolist()
+        raise InputError(f"{int(broken.any(1).sum())} {kind}inputs hold values that are no finite numbers (at place "
+                         f"{', '.join(map(str, bad[:5]))}); leave them out, or fill in a value and name it (--missing)")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -23,15 +23,21 @@ from assay.study import controls, non_robust, simplicity, tell
 from assay.study.instability import Flips, flips, instability, reference
 from assay.study.judgement import threshold
 from assay.study.learner import FLAT, fit
+from assay.study.mask import spatial_mask
 from assay.study.material import Material
+from assay.study.order import CHECKED, Fact, by_order, said
+from assay.study.small_net import STEPS as TRAINED
+from assay.study.small_net import SmallNet, trained
 from assay.study.spectrum import spectrum
 from assay.study.statistics import accuracy_draws, balanced_accuracy
 from assay.study.surrogate import surrogate
 from assay.study.use import Use, use
+from assay.study.usefulness import decided_by, of_settings, ordinary, usefulness
 from assay.systems.protocol import System
 from assay.workbook import Watch, Workbook
 
 CHUNK = 256             # inputs asked at once
+MASK = 50 * (40 * 3 + 12 * 60)          # questions for the mask of sparse changes, and what its pixels turn
 
 
 @dataclass(kw_only=True)
@@ -46,8 +52,9 @@ class Study:
 
     @classmethod
     def of(cls, system: System, data: Material, candidates: Sequence[Structure], *, seed: int = 0) -> Study:
-        """A study of the candidates that fit the inputs and vary among them. Raises `InputError` for two of one name."""
-        names = [g.id for g in candidates]
+        """A study of the candidates, and facts of the data, that fit the inputs and vary among them. Raises `InputError` for
+        two of one name."""
+        names = [*(g.id for g in candidates), *(fact.id for fact in data.facts)]
         if twice := sorted({n for n in names if names.count(n) > 1}):
             raise InputError(f"two structures are called {twice[0]!r}; give each a name of its own")
         fit_to, refused = fitting(candidates, data.x)
@@ -55,7 +62,10 @@ class Study:
         flat = [g.id for g in fit_to if not bool((g.features(x).double().std(0) > FLAT).any())]
         same = dict.fromkeys(flat, "it is the same in every input")
         kept, refused = tuple(g for g in fit_to if g.id not in same), {**refused, **same}
-        return cls(system=system, data=data, structures=kept, refused=refused, seed=seed)
+        flat_facts = {f.id: "it is the same for every input" for f in data.facts if bool((f.values == f.values[:1]).all())}
+        refused |= {**flat_facts, **{f.id: f.unfit for f in data.facts if f.unfit}}
+        told = replace(data, facts=tuple(f for f in data.facts if f.id not in refused))
+        return cls(system=system, data=told, structures=kept, refused=refused, seed=seed)
 
     @property
     def gradients(self) -> bool:
@@ -84,16 +94,27 @@ class Study:
         """The smallest flips that all structures are set beside, searched once."""
         return flips(self.scores, self.data, seed=self.seed)
 
+    @cached_property
+    def network(self) -> SmallNet | None:
+        """A small network of the inputs as they are, which those without a structure are set beside."""
+        if not self.data.x.is_floating_point():
+            return None
+        return trained(*self.data.part(self.data.fit), self.data.classes, self.seed, "as it is")
+
     def parts(self) -> dict[str, Callable[[Workbook], dict[str, Any]]]:
         """What is to be computed, in order; later parts may read earlier ones."""
         found: dict[str, Callable[[Workbook], dict[str, Any]]] = {"system": lambda book: self._system()}
         for g in self.structures:
             found[f"structure-{_file(g)}"] = lambda book, g=g: self._structure(g, book)     # type: ignore[misc]
+        for fact in self.data.facts:
+            found[f"structure-{fact.id}"] = lambda book, fact=fact: self._fact(fact, book)   # type: ignore[misc]
         found["simplicity"] = self._simplicity
         found["surrogate"] = lambda book: surrogate(self.structures, self.decide, self.data, seed=self.seed)
         if self.gradients:
             found["non-robust"] = lambda book: non_robust.learnt_from_changes(self.scores, self.data, seed=self.seed)
             if self.data.x.ndim == 4:
+                if (box := self.data.box) is not None:
+                    found["mask"] = lambda book: spatial_mask(self.scores, self.flips, box, seed=self.seed)
                 found["feature-sets"] = lambda book: non_robust.feature_sets(self.data, seed=self.seed)
         return found
 
@@ -107,12 +128,31 @@ class Study:
                              f"({100 * accuracy.low:.0f} to {100 * accuracy.high:.0f} %), no better than chance; check "
                              "classes and pre-processing")
         told: dict[str, Any] = {"accuracy": asdict(accuracy), "right": int(right.sum()), "n": len(y),
-                                "classes": self.data.classes, "no_number": int((decided < 0).sum())}
+                                "classes": self.data.classes, "no_number": int((decided < 0).sum()),
+                                "useful": self._as_it_is()}
         if self.gradients:
             found = self.flips
             told |= {"flips": {"size": found.size.tolist(), "truth": found.truth.tolist()},
                      "spectrum": spectrum(self.scores, found), "reference": asdict(reference(self.data, seed=self.seed))}
         return told
+
+    def _as_it_is(self) -> dict[str, Any]:
+        """Accuracies of the system, and of a small network, that do not depend on a structure."""
+        models = {"system": self.decide, **({} if self.network is None else {"network": decided_by(self.network)})}
+        return {name: of_settings(decide, ordinary(self.data), self.seed, name) for name, decide in models.items()}
+
+    def _fact(self, fact: Fact, book: Workbook) -> dict[str, Any]:
+        """Where samples stand in their file, or when they were taken: what no system is shown, and no editor changes."""
+        y, chance = self.data.y, 1 / self.data.classes
+        jy = y[self.data.judged]
+        drawn = threshold(chance, accuracy_draws(self.judged == jy, jy, self.seed, "system"))
+        found = by_order(fact.values, y, drawn, self.seed, fact.id)
+        return {"id": fact.id, "title": fact.title, "formula": fact.formula, "keeps_truth": True, "numbers": 1,
+                "threshold": threshold(chance, float(book.read("system")["accuracy"]["value"])),
+                "success": asdict(found.success), "permuted": {"alarms": found.alarms, "of": CHECKED},
+                "order": {"p": found.p, "highest": found.highest, "runs": found.runs, "tells": found.tells},
+                "means": said(fact.id, found, chance, self.data.classes),
+                "no_use": "a system sees one input and not where it stands, so whether it is followed cannot be asked"}
 
     def _structure(self, g: Structure, book: Workbook) -> dict[str, Any]:
         system = book.read("system")
@@ -121,22 +161,27 @@ class Study:
         jx, jy = self.data.part(self.data.judged)
         learner = fit(g.features(x), y, self.data.classes)
         drawn = threshold(1 / self.data.classes, accuracy_draws(self.judged == jy, jy, self.seed, "system"))
-        success = balanced_accuracy(learner(g.features(jx)).argmax(1) == jy, jy, drawn, self.seed, g.id)
-        card: dict[str, Any] = {"id": g.id, "title": g.title, "keeps_truth": g.keeps_truth, "threshold": goal,
-                                "success": asdict(success), "numbers": int(g.features(jx[:1]).shape[1]), "no_use": "",
+        features = g.features(jx)
+        decided = learner(features).argmax(1)
+        success = balanced_accuracy(decided == jy, jy, drawn, self.seed, g.id)
+        card: dict[str, Any] = {"id": g.id, "title": g.title, "formula": g.formula, "keeps_truth": g.keeps_truth,
+                                "threshold": goal, "success": asdict(success), "numbers": int(features.shape[1]),
+                                "no_use": "", "learner": learner.data(), "least": _least(decided == jy, jy),
+                                "samples": simplicity.alone(g.features(x), features, self.data, seed=self.seed),
                                 "permuted": controls.permuted(g, self.decide, self.judged, self.data, seed=self.seed)}
-        if isinstance(g, Editable):
-            card |= self._edited(g, learner)
+        followed = use(g, self.decide, learner, self.data, seed=self.seed) if isinstance(g, Editable) else None
+        if followed is not None and isinstance(g, Editable):
+            card |= self._edited(g, followed)
         else:
             card["no_use"] = "no editor changes it and leaves the rest as it is, so whether it is followed cannot be asked"
+        card["useful"] = usefulness(g, learner, self.network, self.data, followed, seed=self.seed)
         if self.gradients and g.features(jx[:1]).is_floating_point() and len(self.flips.x):
             found = instability(g, learner, self.flips, self.data, seed=self.seed)
             card |= {"instability": asdict(found.system), "structure_flip": asdict(found.structure),
                      "alignment": {**asdict(found.alignment), "chance": found.chance}, "reference": system["reference"]}
         return card
 
-    def _edited(self, g: Editable, learner: Any) -> dict[str, Any]:
-        followed = use(g, self.decide, learner, self.data, seed=self.seed)
+    def _edited(self, g: Editable, followed: Use) -> dict[str, Any]:
         told = {"use": asdict(followed.preference), "flip": asdict(followed.flip), "removal": asdict(followed.removal),
                 "within": asdict(followed.within), "pictures": _pictures(followed)}
         if self.data.x.is_floating_point():
@@ -154,7 +199,8 @@ class Study:
         for g in asked:
             absent = simplicity.curve(self.data, g, seed=self.seed)
             ratio = simplicity.simplicity(present, absent, self.data.classes)
-            told["structures"][g.id] = {"absent": asdict(absent), **asdict(ratio)}
+            told["structures"][g.id] = {"absent": asdict(absent), **asdict(ratio),
+                                        "needed": simplicity.needed(present, absent, self.data.classes)}
         return told
 
     @staticmethod
@@ -167,9 +213,10 @@ def run_study(study: Study, path: Path, header: Mapping[str, Any], *, watch: Wat
     """Compute the parts that the folder does not hold yet, judge, and write cards and account. Safe to kill and to
     repeat."""
     book = Workbook.create(path, {**header, "structures": {g.id: _digest(g) for g in study.structures},
+                                  "facts": {f.id: digest_of(f.values.tolist()) for f in study.data.facts},
                                   "refused": dict(study.refused), "seed": study.seed})
     results = book.fill({name: partial(work, book) for name, work in study.parts().items()}, watch)
-    cards = tell.cards(results)
+    cards = tell.cards(results, header["data"].get("classes", ()))
     write_aside(path / "structure_cards.json", to_json(cards, indent=1).encode())
     told = tell.account(results, cards, header, dict(study.refused))
     write_aside(path / "account.json", to_json(told, indent=1).encode())
@@ -177,25 +224,32 @@ def run_study(study: Study, path: Path, header: Mapping[str, Any], *, watch: Wat
 
 
 def forecast(study: Study) -> float:
-    """Seconds a study takes, from the time of a few questions and one short training."""
+    """Seconds of one processor that a study takes, from the time of a few questions and one short training."""
     x, y = study.data.part(study.data.fit)
-    study.decide(x[:64])                            # the first question takes longer
-    start = time.perf_counter()
+    study.decide(x[:64])                            # the first question, and training, take longer
+    start = time.process_time()
     study.decide(x[:64])
-    question = (time.perf_counter() - start) / min(64, len(x))
+    question = (time.process_time() - start) / min(64, len(x))
     training = 0.0
     if study.data.x.is_floating_point():
-        from assay.study.small_net import trained
-
-        start = time.perf_counter()
+        trained(x, y, study.data.classes, "forecast", steps=2)
+        start = time.process_time()
         trained(x, y, study.data.classes, "forecast", steps=10)
-        training = (time.perf_counter() - start) / 10
+        training = (time.process_time() - start) / 10
     structures, n = len(study.structures), len(study.data.judged)
     asked = structures * n * 6 * question
     if study.gradients:
-        asked += 2 * len(x) * non_robust.STEPS * 3 * question + 100 * 200 * 3 * question
+        asked += (2 * len(x) * non_robust.STEPS * 3 + 100 * 200 * 3 + MASK * (study.data.x.ndim == 4)) * question
         training *= 1.5                             # changed inputs cost steps of their own
-    return asked + training * (structures * controls.PLANTED_STEPS + 25 * 150 + 6 * non_robust.TRAINING)
+    curve = simplicity.SEEDS * (simplicity.SIZES + len(simplicity.WIDTHS) - 1)      # trainings; few structures come so far
+    return asked + training * (structures * (controls.PLANTED_STEPS + TRAINED) + curve * TRAINED + 6 * non_robust.TRAINING)
+
+
+def _least(right: Tensor, y: Tensor) -> dict[str, Any]:
+    """The class of which the structure alone decides the smallest share rightly, and that share."""
+    shares = {c: float(right[y == c].double().mean()) for c in dict.fromkeys(y.tolist())}
+    c = min(shares, key=shares.__getitem__)
+    return {"class": c, "right": shares[c]}
 
 
 def _file(g: Structure) -> str:

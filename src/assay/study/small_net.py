@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -9,6 +11,7 @@ from torch import Tensor, nn
 from assay.perturbations.protocol import stream
 
 SIDE = 32               # larger images are averaged down to it
+WIDTH = 64              # units of the last hidden layer
 STEPS, BATCH, RATE = 150, 64, 3e-3
 
 
@@ -16,9 +19,9 @@ class SmallNet(nn.Module):
     centre: Tensor
     spread: Tensor
     """Images: two convolutions with pooling, 64 units; rows: two layers of 64. Inputs are standardised by `centre`,
-    `spread`."""
+    `spread`. Another `width` than 64 units has as many fewer channels, a quarter and half of it, at least one."""
 
-    def __init__(self, x: Tensor, classes: int, generator: torch.Generator) -> None:
+    def __init__(self, x: Tensor, classes: int, generator: torch.Generator, width: int = WIDTH) -> None:
         super().__init__()
         self.images = x.ndim == 4
         centre, spread = x.mean(), x.std().clamp_min(1e-6)
@@ -28,19 +31,20 @@ class SmallNet(nn.Module):
         self.register_buffer("spread", spread)
         if self.images:
             side = max(2, min(SIDE, *x.shape[2:]) // 4)
-            self.body = nn.Sequential(nn.Conv2d(x.shape[1], 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
-                                      nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(side), nn.Flatten(),
-                                      nn.Linear(32 * side * side, 64), nn.ReLU())
+            few, more = max(1, width // 4), max(1, width // 2)
+            self.body = nn.Sequential(nn.Conv2d(x.shape[1], few, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+                                      nn.Conv2d(few, more, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(side),
+                                      nn.Flatten(), nn.Linear(more * side * side, width), nn.ReLU())
         else:
-            self.body = nn.Sequential(nn.Linear(x.shape[1], 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU())
-        self.last = nn.Linear(64, classes)
+            self.body = nn.Sequential(nn.Linear(x.shape[1], width), nn.ReLU(), nn.Linear(width, width), nn.ReLU())
+        self.last = nn.Linear(width, classes)
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d | nn.Linear):
                 nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu", generator=generator)
                 layer.bias.detach().zero_()  # type: ignore[union-attr]
 
     def penultimate(self, x: Tensor) -> Tensor:
-        """The 64 numbers before the scores."""
+        """The numbers before the scores, 64 unless the width is another."""
         if self.images and min(x.shape[2:]) > SIDE:
             x = F.adaptive_avg_pool2d(x, SIDE)
         found: Tensor = self.body(((x - self.centre) / self.spread).float())
@@ -51,13 +55,15 @@ class SmallNet(nn.Module):
         return scores
 
 
-def trained(x: Tensor, y: Tensor, classes: int, *words: object, steps: int = STEPS, harder: object = None) -> SmallNet:
+def trained(x: Tensor, y: Tensor, classes: int, *words: object, steps: int = STEPS, width: int = WIDTH,
+            harder: object = None, watch: Callable[[int, SmallNet], None] | None = None) -> SmallNet:
     """Adam on the cross-entropy of batches drawn with replacement; `words` seed weights and batches.
 
-    `harder(net, x, y)`, where given, changes each batch before its step: adversarial training.
+    `harder(net, x, y)`, where given, changes each batch before its step: adversarial training. `watch(step, net)` is told
+    after each step, from 1.
     """
     generator = stream("small net", *words)
-    net = SmallNet(x, classes, generator)
+    net = SmallNet(x, classes, generator, width)
     optimiser = torch.optim.Adam(net.parameters(), lr=RATE)
     for step in range(steps):
         optimiser.param_groups[0]["lr"] = RATE * min(1.0, 2 * (1 - step / steps))
@@ -68,6 +74,8 @@ def trained(x: Tensor, y: Tensor, classes: int, *words: object, steps: int = STE
         optimiser.zero_grad(set_to_none=True)
         F.cross_entropy(net(batch), label).backward()
         optimiser.step()
+        if watch is not None:
+            watch(step + 1, net)
     return net.eval().requires_grad_(False)
 
 

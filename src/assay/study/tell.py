@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from assay.account import Account, Line, Picture, Plot, Strip, Table
-from assay.study.judgement import dominance, judge
+from assay.account import Account, Line, Picture, Plot, Strip
+from assay.profiles.plain_words import capital
+from assay.study.judgement import ALPHA, dominance, judge, threshold
+from assay.study.tables import percent, tables
 
 LIMITS = (
     "A finite test proves neither that a false structure was learnt nor that none was.",
@@ -17,25 +19,48 @@ LIMITS = (
 )
 
 
-def cards(results: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """A structure card for each structure: what it is, success, use, stability, samples needed, where it fails, the
-    verdict."""
+def cards(results: Mapping[str, Mapping[str, Any]], classes: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """A structure card for each structure: what it is, success, use, stability, samples needed, where it fails, how far the
+    study could see it, the verdict."""
     simple = results["simplicity"]["structures"]
     found = [{**card, "simplicity": simple.get(card["id"])} for name, card in results.items()
              if name.startswith("structure-")]
     judged = judge(found)
     return [{**card, "verdict": j.verdict, "reason": j.reason, "p": j.p, "follows": dominance(card.get("use")),
-             "fails": _fails(card)}
+             "fails": _fails(card, classes), "power": _power(card)}
             for card, j in zip(found, judged, strict=True)]
 
 
-def _fails(card: Mapping[str, Any]) -> str:
-    """Where a system that follows the structure goes wrong, in words."""
-    if card.get("use") is None or not card["use"]["n"]:
+def _fails(card: Mapping[str, Any], classes: Sequence[str]) -> str:
+    """Where the structure alone goes wrong, and a system that follows it, in words."""
+    if "order" in card:
+        return "on rows of another time or site, which a random split does not have" if card["means"] else "not asked"
+    least, useful = card["least"], card["useful"]["alone"]
+    name = classes[least["class"]] if least["class"] < len(classes) else str(least["class"])
+    found = [f"alone right in {100 * least['right']:.0f} % of class {name}"]
+    found += [f"in {100 * useful[where]['value']:.0f} % {words}" for where, words in (
+        ("conflict", "with the structure of another class"), ("shifted", "of shifted inputs")) if where in useful]
+    if card.get("use") is not None and card["flip"]["n"]:
+        found.append(f"the system loses {percent(card['flip']['value'])} points with another class's "
+                     f"({percent(card['within']['value'])} within the class)")
+    return "; ".join(found)
+
+
+def _power(card: Mapping[str, Any]) -> str:
+    """Whether a system that follows the structure would have been found out, by the planted control, in words."""
+    sown = card.get("planted")
+    if sown is None:
         return "not asked"
-    flip, within = card["flip"], card["within"]
-    return (f"given the structure of another class {100 * flip['value']:.0f} points of accuracy are lost "
-            f"({100 * within['value']:.0f} with that of another input of its own class)")
+    chance, right = 1 / len(card["learner"]["b"]), f"right in {percent(sown['accuracy'])} %"
+    if not sown["n"]:
+        return f"no: of a network taught nothing else ({right}) too few conflicts could be made"
+    followed = f"follows it in {percent(sown['value'])} % of conflicts"
+    if sown["p"] > ALPHA:
+        return f"hardly: a network taught nothing else ({right}) {followed} only; it varies too little in these data"
+    if sown["accuracy"] < threshold(chance, 1.0):
+        return (f"perhaps: a network taught nothing else {followed}, but learnt little ({right}), for it varies little "
+                "in these data")
+    return f"yes: a network taught nothing else ({right}) {followed}"
 
 
 def account(results: Mapping[str, Mapping[str, Any]], told: Sequence[Mapping[str, Any]], header: Mapping[str, Any],
@@ -47,99 +72,30 @@ def account(results: Mapping[str, Mapping[str, Any]], told: Sequence[Mapping[str
              f"accuracy {100 * accuracy['value']:.1f} %, {100 * accuracy['low']:.1f} to {100 * accuracy['high']:.1f} %).")
     if system.get("no_number"):
         first += f" For {system['no_number']} it gave no finite scores; they count as wrong."
-    seen = [first, *(f"{_capital(card['title'])}: {card['verdict']} ({card['reason']})." for card in told)]
+    seen = [first, *(f"{capital(card['title'])}: {card['verdict']} ({card['reason']})." + (
+        f" {capital(card['means'])}." if card.get("means") else "") for card in told), *_masked(results)]
     limits = [*LIMITS, *(f"Not tried: {name}, because {why}." for name, why in refused.items())]
     return Account(title=f"What has {header['system']['name']} learned?", question=(
         "Does it follow structures that are simpler than the truth, and unstable?"), seen=tuple(seen),
-        tables=tuple(_tables(results, told)), plots=tuple(_plots(results)), strips=tuple(_strips(results, told)),
+        tables=tuple(tables(results, told)), plots=tuple(_plots(results)), strips=tuple(_strips(results, told)),
         limits=tuple(limits), sources=(
             "Thesing, Antun and Hansen, arXiv 1906.01478 (2019), Conjecture 1", "Geirhos et al., Nature Machine "
             "Intelligence 2 (2020): shortcut learning", "Ilyas et al., NeurIPS 2019: non-robust features",
             "Oppenheim and Lim, Proc. IEEE 69 (1981): phase and amplitude"))
 
 
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
-
-
-def _share(e: Mapping[str, Any] | None, digits: int = 0) -> str:
-    if e is None or not e["n"] or e.get("value") is None:
-        return "–"
-    return f"{100 * e['value']:.{digits}f} ({100 * e['low']:.{digits}f} to {100 * e['high']:.{digits}f})"
-
-
-def _ratio(e: Mapping[str, Any] | None) -> str:
-    """A ratio with its interval; a size that was not found is infinite, which JSON has no number for."""
-    if e is None or not e["n"]:
-        return "–"
-    value, low, high = ("not found" if e.get(k) is None else f"{e[k]:.2g}" for k in ("value", "low", "high"))
-    return f"{value} ({low} to {high})"
-
-
-def _tables(results: Mapping[str, Mapping[str, Any]], told: Sequence[Mapping[str, Any]]) -> list[Table]:
-    found = [_verdicts(told), _controls(told)] if told else []
-    found += _non_robust(results)
-    steps = results["surrogate"]["steps"]
-    if steps:
-        names = {card["id"]: card["title"] for card in told}
-        conflict = results["surrogate"]["conflict"]
-        rows = tuple(("+ " * (i > 0) + names.get(s["structure"], s["structure"]), f"{100 * s['fidelity']:.0f}")
-                     for i, s in enumerate(steps))
-        note = ("Share of held-out decisions that a regression on these numbers gives alike, over that of always naming the "
-                "commonest.")
-        note += f" On conflict inputs they agree in {100 * conflict:.0f} %." if conflict is not None else ""
-        found.append(Table(title="How much of what it says can be said from structures alone", rows=rows, note=note,
-                           head=("structures", "fidelity, %")))
-    return found
-
-
-def _verdicts(told: Sequence[Mapping[str, Any]]) -> Table:
-    head = ("structure", "verdict", "the system follows", "tells the class, %", "followed in conflicts, %",
-            "lost with another class's", "lost without it", "ρ system / truth", "N90 without / with", "p, all")
-    rows = tuple((card["title"], card["verdict"], card["follows"], _share(card["success"]), _share(card.get("use")),
-                  _share(card.get("flip")), _share(card.get("removal")), _ratio(card.get("instability")),
-                  _ratio(card.get("simplicity")), f"{card['p']:.2g}") for card in told)
-    return Table(title="Structure by structure", head=head, rows=rows, note=(
-        f"Intervals of 95 %. A structure must tell the class in more than {100 * told[0]['threshold']:.0f} % (half way "
-        "from chance to the system). ρ: median smallest flip over half the way to the nearest input of another class. N90 "
-        "is asked only where success and use are positive. p: all four together, adjusted over structures."))
-
-
-def _controls(told: Sequence[Mapping[str, Any]]) -> Table:
-    head = ("structure", "numbers", "followed by a network taught nothing else, %", "its accuracy, %",
-            "false alarms, classes at random", "ρ structure / truth", "flips along it, % (by chance)", 
-            "lost within the class")
-    rows = []
-    for card in told:
-        sown, along = card.get("planted"), card.get("alignment")
-        rows.append((card["title"], str(card["numbers"]), _share(sown), f"{100 * sown['accuracy']:.0f}" if sown else "–",
-                     f"{card['permuted']['alarms']} of {card['permuted']['of']}", _ratio(card.get("structure_flip")),
-                     f"{_share(along, 1)}; {100 * along['chance']:.2g}" if along else "–", _share(card.get("within"))))
-    return Table(title="Controls beside every verdict", head=head, rows=tuple(rows))
-
-
-def _non_robust(results: Mapping[str, Mapping[str, Any]]) -> list[Table]:
-    told = results.get("non-robust")
-    if told is None:
+def _masked(results: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """How few pixels turn decisions, in a sentence."""
+    told = results.get("mask", {"n": 0})
+    if not told["n"]:
         return []
-    head = ("small network trained on", "right on ordinary inputs, %", "the class after, %", "right under change, %",
-            "changes that reached their class, %")
-    rows = tuple((r["trained_on"], _share(r["right"]), _share(r["class_after"]), _share(r["under_change"]),
-                  f"{100 * r['reached']:.0f}") for r in told["rows"])
-    found = [Table(title="Do small changes alone teach what a network needs?", head=head, rows=rows, note=(
-        f"Changes of {100 * told['size']:.0f} % of the mean norm (ℓ2) unless said, made with the system's gradients; chance "
-        f"{100 * told['chance']:.0f} %. Under change: the worst found at half that size. Intervals are over test inputs, "
-        "one training each: the controls show how far trainings differ."))]
-    made = results.get("feature-sets", {"rows": []})["rows"]
-    if made:
-        head = ("small network trained on", "right on ordinary inputs, %", "right under change, %",
-                "its teacher under change, %", "distance of features left, %")
-        rows = tuple((r["trained_on"], _share(r["right"]), _share(r["under_change"]), _share(r["teacher"]),
-                      f"{100 * r['left']:.0f}" if r["left"] >= 0 else "it learnt none") for r in made)
-        found.append(Table(title="Do features alone teach?", head=head, rows=rows, note=(
-            "Inputs made from others to have the features that a small network of this study, trained to be robust or not, "
-            "gives: about the data, not about the audited system.")))
-    return found
+
+    def share(name: str) -> str:
+        found = told["half"][name]
+        return f"more than {100 * told['shares'][-1]:.0f} %" if found is None else f"{100 * found:.2g} %"
+
+    return [f"Half of {told['n']} right decisions turn where {share('turned')} of the pixels may take any value, the first "
+            f"of the map of sparse changes; of pixels drawn at random it takes {share('random')}."]
 
 
 def _plots(results: Mapping[str, Mapping[str, Any]]) -> list[Plot]:
@@ -157,6 +113,13 @@ def _plots(results: Mapping[str, Mapping[str, Any]]) -> list[Plot]:
                  for name, values in bands.items()]
         found.append(Plot(title="Where smallest flips lie in frequency", x_label="spatial frequency, cycles a pixel",
                           y_label="share of the energy", kind="share", lines=tuple(lines)))
+    masked = results.get("mask", {"n": 0})
+    if masked["n"]:
+        lines = [Line(name=name, style=style, points=tuple(zip(masked["shares"], masked[key], strict=True)))
+                 for name, style, key in (("first pixels of the map of sparse changes", "worst", "turned"),
+                                          ("as many drawn at random", "average", "random"))]
+        found.append(Plot(title="How many pixels turn a decision", x_label="share of the pixels that may take any value",
+                          y_label="right decisions turned", x_log=True, kind="share", lines=tuple(lines)))
     return found
 
 
@@ -177,6 +140,10 @@ def _strips(results: Mapping[str, Mapping[str, Any]], told: Sequence[Mapping[str
     if "map" in seen:
         most = max(v for row in seen["map"] for v in row) or 1.0
         pictures = [Picture(caption="where flips lie (mean share)", pixels=_rows(seen["map"]), high=most)]
+        if results.get("mask", {"n": 0})["n"]:
+            sparse = results["mask"]["map"]
+            pictures.append(Picture(caption=f"where sparse changes (ℓ1) lie: {100 * results['mask']['moved']:.0f} % of the "
+                                            "pixels of an input", pixels=_rows(sparse), high=max(map(max, sparse)) or 1.0))
         shares = seen["top_shares"]
         for k, direction in enumerate(seen["directions"]):
             pictures.append(Picture(caption=f"direction {k + 1} of all flips ({100 * shares[k]:.0f} % of their energy)",

@@ -32,6 +32,9 @@ class Use:
     removal: Estimate
     within: Estimate
     edited: tuple[Tensor, Tensor] | None        # an original and its conflict input, for the picture
+    exchanged: Tensor                           # judged inputs with the structure of another class
+    found: Tensor                               # whether there was such a donor
+    decided: Tensor                             # the system's classes of the exchanged
 
 
 FEWEST_DONORS = 10          # different ones; of fewer nothing is said
@@ -65,7 +68,7 @@ def use(g: Editable, decide: Decide, learner: Learner, data: Material, *, seed: 
     first = int(conflict.nonzero()[0]) if bool(conflict.any()) else None
     return Use(preference=followed, flip=fall((normal == y)[found], decided[found] == y[found]),
                removal=fall(normal == y, decide(neutral(g, x, fx)) == y), within=fall((normal == y)[has], (kept == y)[has]),
-               edited=None if first is None else (x[first], flipped[first]))
+               edited=None if first is None else (x[first], flipped[first]), exchanged=flipped, found=found, decided=decided)
 
 
 def donors(suggested: Tensor, fy: Tensor, y: Tensor, generator: torch.Generator, *, same: bool) -> tuple[Tensor, Tensor]:
