@@ -14,6 +14,7 @@ from assay.verdicts import judge_all
 if TYPE_CHECKING:
     from assay.audits.run import Watcher
     from assay.audits.session import Session
+    from assay.reports.refusals import RefusalLine
     from assay.verification import Claim, Say, Trusted
 
 
@@ -54,6 +55,15 @@ class Audit:
                         planned[pair] -= 1
         return judge_all(self._store.findings(), profile, skipped=self._store.skipped, planned=planned,
                          systems={s["name"]: s["role"] for s in self.header["systems"]})
+
+    @property
+    def refusals(self) -> dict[str, list[RefusalLine]]:
+        """Of each audited system, where what was found lies beside the profile's refusal lines; empty where it has none."""
+        from assay.reports.comparison import compare, is_complete
+        from assay.reports.refusals import refusals_by_system
+
+        return refusals_by_system(self.header, compare(self.verdicts, self.header["profile"]), list(self._store.findings()),
+                                  complete=is_complete(self._store))
 
     @property
     def warning_label(self) -> dict[str, Any]:
