@@ -15,6 +15,7 @@ from assay.cli import cli
 from assay.profiles.load import load
 from assay.records import Outcome, Verdict
 from assay.reports.gate import SIGNALS, fired, not_judged, rules_of
+from assay.reports.refusals import Measured, RefusalLine
 from assay.systems.torch import TorchSystem
 from assay.testing import assert_stable
 
@@ -35,24 +36,50 @@ def verdict(outcome: str, check: str = "noise", role: str = "audited") -> Verdic
 ])
 def test_a_signal_counts_with_every_stronger_one(rule, closed_by):
     rules = rules_of([] if rule is None else [rule])
-    assert {s for s in (*SIGNALS, "NONE FOUND", "BOUND PROVED") if fired(rules, s, [])} == closed_by
+    assert {s for s in (*SIGNALS, "NONE FOUND", "BOUND PROVED") if fired(rules, s, [], {})} == closed_by
 
 
 def test_an_outcome_fires_on_its_check_of_the_audited_system_alone():
     rules = rules_of(["unstable:noise"])
-    assert fired(rules, "NOTICE", [verdict("unstable")]) == ["noise is unstable for net\\x1b: 3 of 4"]
+    assert fired(rules, "NOTICE", [verdict("unstable")], {}) == ["noise is unstable for net\\x1b: 3 of 4"]
     assert not fired(rules, "WARNING", [verdict("unstable", "other"), verdict("unstable", role="established"),
-                                        verdict("none found"), verdict("inconclusive")])
-    assert fired(rules_of(["unstable"]), "NOTICE", [verdict("unstable", "other")])
-    assert fired(rules_of(["inconclusive:noise"]), "NOTICE", [verdict("inconclusive")])
-    assert len(fired(rules_of(["unstable", "unstable:noise", "NOTICE"]), "NOTICE", [verdict("unstable")])) == 2
+                                        verdict("none found"), verdict("inconclusive")], {})
+    assert fired(rules_of(["unstable"]), "NOTICE", [verdict("unstable", "other")], {})
+    assert fired(rules_of(["inconclusive:noise"]), "NOTICE", [verdict("inconclusive")], {})
+    assert len(fired(rules_of(["unstable", "unstable:noise", "NOTICE"]), "NOTICE", [verdict("unstable")], {})) == 2
 
 
 def test_an_open_gate_says_what_it_could_not_see():
     rules = rules_of(["unstable:noise"])
-    (line,) = not_judged(rules, [verdict("inconclusive"), verdict("inconclusive", "other")])
+    (line,) = not_judged(rules, [verdict("inconclusive"), verdict("inconclusive", "other")], {})
     assert line.startswith("noise was not judged")
-    assert not not_judged(rules, [verdict("none found")])
+    assert not not_judged(rules, [verdict("none found")], {})
+
+
+def refusal(state: str, name: str = "few-harmed") -> RefusalLine:
+    return RefusalLine(id=name, check="noise", sentence="at most 5 %", state=state, limit=0.05, why="", status="proposal",
+                       source="us", measured=Measured(value=0.5, low=0.2, high=0.8, n=20))
+
+
+def test_a_crossed_refusal_line_fires_and_one_that_cannot_be_told_is_told():
+    lines = {"net": [refusal("crossed"), refusal("not crossed", "other"), refusal("cannot be told", "third")]}
+    for word in ("crossed", "Crossed:few-harmed"):
+        (reason,) = fired(rules_of([word]), "NONE FOUND", [], lines)
+        assert reason.startswith("refusal line few-harmed is crossed by net: Refusal line of this profile (proposal)")
+    for word in ("crossed:other", "crossed:third", "NOTICE", "unstable"):
+        assert not fired(rules_of([word]), "NONE FOUND", [], lines)
+    (line,) = not_judged(rules_of(["crossed"]), [], lines)
+    assert line.startswith("refusal line third cannot be told for net")
+    assert not not_judged(rules_of(["crossed:other"]), [], lines) and not not_judged(rules_of(["NOTICE"]), [], lines)
+
+
+def test_a_rule_on_a_refusal_line_that_there_is_not_is_refused():
+    profile = load("healthcare", task="classification")
+    assert rules_of(["crossed", "crossed:sensitivity-scanner"], profile)
+    with pytest.raises(ValueError, match="has no refusal line 'sensitivity-scaner'; did you mean 'sensitivity-scanner'"):
+        rules_of(["crossed:sensitivity-scaner"], profile)
+    with pytest.raises(ValueError, match="has no refusal line, so this could never fire"):
+        rules_of(["crossed"], load("research"))
 
 
 @pytest.mark.parametrize(("words", "told"), [
@@ -101,6 +128,23 @@ def test_finer_rules_fail_where_they_fire_alone(words):
         assert_stable(None, fail_on="nonsense")                     # before anything is loaded
 
 
+def test_a_crossed_line_of_the_profile_closes_the_gate(words, toml, tmp_path):
+    lined = tmp_path / "lined.toml"
+    lined.write_text(Path(toml).read_text() + """
+[[refusal]]
+id = "few-harmed"
+kind = "rate-above"
+check = "tiny-energy"
+most = 0.001
+sentence = "at most 0.1 % of decisions turned by a tiny change"
+source = "a test"
+status = "proposal"
+""")
+    with pytest.raises(AssertionError, match="refusal line few-harmed is crossed by net"):
+        assert_stable(linear(), fail_on=["WARNING", "crossed"],
+                      **{**words, "profile": str(lined), "out": tmp_path / "audit"})
+
+
 def test_the_option_decides_the_exit_code(words, toml, monkeypatch, capsys, tmp_path):
     import small_audit
     from assay.cli import main
@@ -118,6 +162,7 @@ def test_the_option_decides_the_exit_code(words, toml, monkeypatch, capsys, tmp_
     assert code("--fail-on", "never") == 0
     assert code("--fail-on", "WARNING", "--fail-on", "unstable:tiny-data") == 1
     assert "--fail-on: tiny-data is unstable for zero-filled" in capsys.readouterr().err
+    assert code("--fail-on", "crossed") == 2                        # before the audit runs: the profile has no such line
     assert code("--fail-on", "unstable:tiny-date") == 2
     assert "did you mean 'tiny-data'" in capsys.readouterr().err
 

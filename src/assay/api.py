@@ -14,7 +14,8 @@ from assay.verdicts import judge_all
 if TYPE_CHECKING:
     from assay.audits.run import Watcher
     from assay.audits.session import Session
-    from assay.verification import Claim, Say
+    from assay.reports.refusals import RefusalLine
+    from assay.verification import Claim, Say, Trusted
 
 
 class Audit:
@@ -54,6 +55,15 @@ class Audit:
                         planned[pair] -= 1
         return judge_all(self._store.findings(), profile, skipped=self._store.skipped, planned=planned,
                          systems={s["name"]: s["role"] for s in self.header["systems"]})
+
+    @property
+    def refusals(self) -> dict[str, list[RefusalLine]]:
+        """Of each audited system, where what was found lies beside the profile's refusal lines; empty where it has none."""
+        from assay.reports.comparison import compare, is_complete
+        from assay.reports.refusals import refusals_by_system
+
+        return refusals_by_system(self.header, compare(self.verdicts, self.header["profile"]), list(self._store.findings()),
+                                  complete=is_complete(self._store))
 
     @property
     def warning_label(self) -> dict[str, Any]:
@@ -111,20 +121,22 @@ def audit(system: Any, data: Any = "", *, profile: str = "research", budget: str
 
 
 def verify(path: str | Path, *, replay: bool = True, everything: bool = False, public_key: str | Path | None = None,
+           identity: str | None = None, issuer: str | None = None, trust_config: str | Path | None = None,
            signature: bool = True, trust_code: bool = False,
            watch: Callable[[Any], None] | None = None) -> list[Claim]:
     """Check an audit's folder (or its warning_label.json): hashes, label, signature, expiry, model, data, then replay.
 
-    With `public_key`, a PEM file, a signature by that key must be there; with `signature` false none is looked at. A replay
-    builds the systems anew; those made by code that the folder names (`module:factory`) are built with `trust_code` alone,
-    for the folder may come from anyone.
+    With `public_key`, a PEM file, a signature by that key must be there; with `identity` and `issuer` one by that identity
+    (Sigstore; `trust_config` names another than the public one); with `signature` false none is looked at. A replay builds
+    the systems anew; those made by code that the folder names (`module:factory`) are built with `trust_code` alone, for the
+    folder may come from anyone.
     """
-    from assay.verification import Claim, check_files, check_signature
+    from assay.verification import Claim, check_files, check_signatures
 
     path = Path(path)
     folder = AuditFolder(path.parent if path.is_file() else path)
     beside = path if path.is_file() else path / "warning_label.json"
-    trusted = Path(public_key) if public_key is not None else None
+    trusted = _trusted(public_key, identity, issuer, trust_config)
     claims: list[Claim] = []
 
     def say(claim: str, holds: bool, detail: str) -> bool:
@@ -134,15 +146,28 @@ def verify(path: str | Path, *, replay: bool = True, everything: bool = False, p
         return holds
 
     good = check_files(folder, say)
-    if good and (beside.exists() or trusted is not None):
+    if good and (beside.exists() or trusted.demanded):
         good = _check_label(folder, beside, say)
         if good and signature:
-            good = check_signature(beside, folder, trusted, say)
+            good = check_signatures(beside, folder, trusted, say)
     if good and replay:
         from assay.audits.replay import replay_all
 
         replay_all(folder, everything, say, trust_code=trust_code)
     return claims
+
+
+def _trusted(public_key: str | Path | None, identity: str | None, issuer: str | None,
+             trust_config: str | Path | None) -> Trusted:
+    from assay.signing.keyless import KeylessError, Signer
+    from assay.verification import Trusted
+
+    if bool(identity) != bool(issuer):
+        raise KeylessError("identity and issuer belong together: an identity says nothing without the service that "
+                           "vouches for it (--identity lab@example.org --issuer https://accounts.google.com)")
+    signer = Signer(identity=identity, issuer=issuer) if identity and issuer else None
+    return Trusted(public_key=Path(public_key) if public_key is not None else None, signer=signer,
+                   trust_config=Path(trust_config) if trust_config is not None else None)
 
 
 def _check_label(folder: AuditFolder, path: Path, say: Say) -> bool:

@@ -43,7 +43,7 @@ MOST_BYTES = 1 << 28        # of a JSON file: a million samples need half of it
 MOST_ROWS = 1 << 20         # of one part, and its bytes once unpacked: shards are of a few samples
 MOST_UNPACKED = 1 << 30
 BESIDE = ("manifest.json", "log.jsonl", "report.html", "warning_label.json", "warning_label.svg", "warning_label.png",
-          "warning_label.txt", "warning_label.dsse.json", ".lock",      # what Assay writes outside the manifest
+          "warning_label.txt", "warning_label.dsse.json", "warning_label.sigstore.json", ".lock",   # outside the manifest
           *(f"warning_label.{code}.{kind}" for code in ("de", "fr", "nb") for kind in ("svg", "png", "txt")))
 
 

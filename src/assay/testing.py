@@ -16,8 +16,9 @@ def assert_stable(system: Any, data: Any = "", *, profile: str = "research", bud
     """Audit, and `AssertionError` with the label's sentences and the report's place where a rule of `fail_on` fires.
 
     `system`, `data` and further keywords are those of `assay.audit`; `fail_on` is a rule or several, as on the command line
-    (`WARNING`, `CAUTION`, `NOTICE`, `unstable`, `unstable:CHECK`, `inconclusive:CHECK`, `never`). Without `out` the folder
-    is a new temporary one, which stays. Returns the finished audit. That nothing fired is no proof: a worse case can exist.
+    (`WARNING`, `CAUTION`, `NOTICE`, `unstable`, `unstable:CHECK`, `inconclusive:CHECK`, `crossed`, `crossed:LINE`, `never`).
+    Without `out` the folder is a new temporary one, which stays. Returns the finished audit. That nothing fired is no proof:
+    a worse case can exist.
     """
     __tracebackhide__ = True
     from assay.api import audit
@@ -28,9 +29,8 @@ def assert_stable(system: Any, data: Any = "", *, profile: str = "research", bud
     folder = Path(tempfile.mkdtemp(prefix="assay-")) / "audit" if out is None else Path(out)
     finished = audit(system, data, profile=profile, budget=budget, out=folder, **options)
     rules = gate.rules_of(words, finished.header["profile"])
-    verdicts = finished.verdicts
     head = finished.warning_label["headline"]
-    if reasons := gate.fired(rules, head["signal"], verdicts):
+    if reasons := gate.fired(rules, head["signal"], finished.verdicts, finished.refusals):
         raise AssertionError("\n".join([f"{head['signal']}. {head['hazard']} {head['consequence']}", *reasons,
                                         f"Report: {finished.folder / 'report.html'}"]))
     return finished

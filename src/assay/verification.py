@@ -12,7 +12,7 @@ from assay import strict_json
 from assay.file_digests import root_digest
 from assay.profiles.load import digest_holds
 from assay.records import FORMAT_VERSION, DataRecord, Provenance, SystemRecord, from_data
-from assay.signing import envelope, keys
+from assay.signing import envelope, keyless, keys
 from assay.signing.statement import differences, statement
 from assay.store import AuditFolder, StoreError, read_plain
 
@@ -87,11 +87,36 @@ def _wrong_plan(folder: AuditFolder) -> str:
     return f"plan.json: {stray[0]} belongs to no planned unit" if stray else ""
 
 
-def check_signature(label_path: Path, folder: AuditFolder, trusted: Path | None, say: Say) -> bool:
-    """Whether the envelope beside a label that holds has the statement that follows from it, signed by the trusted key.
+@dataclass(frozen=True, kw_only=True)
+class Trusted:
+    """Whose signatures a label must have: a public key's file, an identity of Sigstore, both or neither."""
 
-    Without such a key a signature that is there is told, and only what it is about is checked; with one it must be there.
+    public_key: Path | None = None
+    signer: keyless.Signer | None = None
+    trust_config: Path | None = None        # of another Sigstore than the public one
+
+    @property
+    def demanded(self) -> bool:
+        return self.public_key is not None or self.signer is not None
+
+
+def check_signatures(label_path: Path, folder: AuditFolder, trusted: Trusted, say: Say) -> bool:
+    """Whether what was signed beside a label that holds is the statement that follows from it, by whom you trust.
+
+    One that is there and of nobody you named is told, and only what it is about is checked; one demanded must be there.
     """
+    by_key = _check_envelope(label_path, folder, trusted.public_key, say)
+    return by_key and _check_bundle(label_path, folder, trusted, say)
+
+
+def _is_of_this_label(signed: Any, label_path: Path, folder: AuditFolder, say: Say) -> bool:
+    label = read_plain(label_path)
+    wrong = differences(signed, statement(strict_json.parse(label), label, read_plain(folder.path / "manifest.json")))
+    return say("what was signed is this label", not wrong, f"{'; '.join(wrong[:3])}: of another label or audit, or altered; "
+               "the auditor signs with `assay sign`" if wrong else "model, label, manifest, profile and data")
+
+
+def _check_envelope(label_path: Path, folder: AuditFolder, trusted: Path | None, say: Say) -> bool:
     path = label_path.with_name(envelope.FILE)
     if not path.exists():
         return trusted is None or say("the label is signed", False, f"{path.name} is missing; ask the auditor for it")
@@ -101,11 +126,7 @@ def check_signature(label_path: Path, folder: AuditFolder, trusted: Path | None,
         signed = envelope.payload_of(read)
     except (envelope.EnvelopeError, StoreError) as error:
         return say("the signature can be read", False, f"{path.name}: {error}")
-    label = read_plain(label_path)
-    expected = statement(strict_json.parse(label), label, read_plain(folder.path / "manifest.json"))
-    wrong = differences(signed, expected)
-    if not say("what was signed is this label", not wrong, f"{'; '.join(wrong[:3])}: of another label or audit, or altered; "
-               "the auditor signs with `assay sign`" if wrong else "model, label, manifest, profile and data"):
+    if not _is_of_this_label(signed, label_path, folder, say):
         return False
     if public is None:
         told = ", ".join(s.keyid[:16] or "without a name" for s in read.signatures)
@@ -118,3 +139,25 @@ def check_signature(label_path: Path, folder: AuditFolder, trusted: Path | None,
     others = ", ".join(s.keyid[:16] or "without a name" for s in read.signatures)
     return say("the signature is by the key you trust", bool(valid), f"key {mine[:16]}…" if valid else (
         f"it names key {mine[:16]}… and is not by it" if named else f"it is by key {others}, and you trust {mine[:16]}…"))
+
+
+def _check_bundle(label_path: Path, folder: AuditFolder, trusted: Trusted, say: Say) -> bool:
+    path, who = label_path.with_name(keyless.FILE), trusted.signer
+    if not path.exists():
+        return who is None or say("the label is signed by an identity", False,
+                                  f"{path.name} is missing; ask the auditor for it")
+    try:
+        content = read_plain(path, keyless.MOST_BYTES)
+        signed = strict_json.parse(keyless.statement_of(content))
+    except (keyless.KeylessError, strict_json.StrictJsonError, StoreError) as error:
+        return say("the keyless signature can be read", False, f"{path.name}: {error}")
+    if not _is_of_this_label(signed, label_path, folder, say):
+        return False
+    if who is None:
+        return say("a keyless signature is there", True, "not checked against an identity you trust (--identity, --issuer)")
+    keyless.needed()
+    try:
+        keyless.verify(content, who, trust_config=trusted.trust_config)
+    except keyless.KeylessError as error:
+        return say("the signature is by the identity you trust", False, str(error))
+    return say("the signature is by the identity you trust", True, f"{who.identity}, vouched for by {who.issuer}")

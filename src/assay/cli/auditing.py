@@ -25,7 +25,8 @@ FORMATS = click.Choice(["text", "json", "junit", "sarif"])
 @click.option("--format", "form", type=FORMATS, default="text", show_default=True)
 @click.option("--fail-on", multiple=True, metavar="RULE",
               help="What ends with code 1: WARNING, CAUTION (the default) or NOTICE, each with every stronger signal; "
-                   "never; unstable, inconclusive, unstable:CHECK, inconclusive:CHECK. May be given several times.")
+                   "never; unstable, inconclusive, unstable:CHECK, inconclusive:CHECK; crossed, crossed:LINE (a refusal "
+                   "line of the profile). May be given several times.")
 @click.option("--redact", is_flag=True, help="Also write a copy to hand over, without inputs and names: see assay redact.")
 def audit(out: Path | None, processes: int, batch: int | None, form: str, fail_on: tuple[str, ...], redact: bool,
           **values: Any) -> int:
@@ -110,7 +111,7 @@ def _run(recipe: Any, out: Path | None, form: str, processes: int = 1, batch: in
     _print(finished, form)
     if redact:
         _redacted(folder)
-    return _gated(rules, label["headline"]["signal"], finished.verdicts, told=bool(fail_on))
+    return _gated(rules, label["headline"]["signal"], finished, told=bool(fail_on))
 
 
 def _redacted(folder: Path) -> None:
@@ -124,13 +125,14 @@ def _redacted(folder: Path) -> None:
     written(folder, target, key_of(folder))
 
 
-def _gated(rules: Any, signal: str, verdicts: Any, *, told: bool) -> int:
+def _gated(rules: Any, signal: str, finished: Any, *, told: bool) -> int:
     """The exit code; where rules were given, what fired them and what could not."""
     from assay.reports import gate
 
-    reasons = gate.fired(rules, signal, verdicts)
+    verdicts, refusals = finished.verdicts, finished.refusals
+    reasons = gate.fired(rules, signal, verdicts, refusals)
     if told:
-        for line in [*reasons, *gate.not_judged(rules, verdicts)]:
+        for line in [*reasons, *gate.not_judged(rules, verdicts, refusals)]:
             click.echo(f"--fail-on: {line}", err=True)
     return EXIT["findings"] if reasons else EXIT["nothing"]
 

@@ -1,4 +1,4 @@
-"""Commands about signatures: key, sign. A signature is checked by `assay verify --public-key`."""
+"""Commands about signatures: key, sign. They are checked by `assay verify` with --public-key, or --identity and --issuer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from assay.cli.group import cli
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-PASSWORD = "ASSAY_KEY_PASSWORD"
+    from assay.verification import Claim
+
+PASSWORD, TOKEN = "ASSAY_KEY_PASSWORD", "SIGSTORE_IDENTITY_TOKEN"
 
 
 @cli.command()
@@ -33,19 +35,51 @@ def key(file: Path, encrypt: bool) -> int:
 
 @cli.command()
 @click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
-@click.option("--key", "key_file", type=click.Path(path_type=Path), required=True, help="Private key that `assay key` made.")
-def sign(folder: Path, key_file: Path) -> int:
-    """Sign the warning label of an audit, after checking that it holds; writes warning_label.dsse.json beside it."""
+@click.option("--key", "key_file", type=click.Path(path_type=Path), help="Private key that `assay key` made.")
+@click.option("--sigstore", is_flag=True,
+              help="Sign with your identity instead of a key: keyless, over the network, and a public log keeps it.")
+@click.option("--identity-token", envvar=TOKEN,
+              help=f"OpenID Connect token for --sigstore (better as {TOKEN}); else the machine's own, or a browser asks.")
+@click.option("--trust-config", type=click.Path(path_type=Path),
+              help="Trust configuration of another Sigstore than the public one (JSON, as `sigstore --trust-config`).")
+def sign(folder: Path, key_file: Path | None, sigstore: bool, identity_token: str | None, trust_config: Path | None) -> int:
+    """Sign the warning label of an audit, after checking that it holds.
+
+    Writes warning_label.dsse.json (--key) or warning_label.sigstore.json (--sigstore) beside it.
+    """
+    if (key_file is None) is not sigstore:
+        raise click.UsageError("Give --key FILE (`assay key FILE` makes one) or --sigstore, and not both.")
+    return _with_identity(folder, identity_token, trust_config) if key_file is None else _with_key(folder, key_file)
+
+
+def _with_key(folder: Path, key_file: Path) -> int:
     from assay.attesting import sign as sign_label
     from assay.signing import keys
 
     private = _private(key_file)
-    failed = [claim for claim in sign_label(folder, private) if not claim.holds]
-    if failed:
-        raise Exit("findings", f"Nothing was signed: {failed[0].claim} FAILS ({failed[0].detail}).")
+    _refuse(sign_label(folder, private))
     click.echo(f"Signed by key {keys.key_id(private.public_key())}: {folder / 'warning_label.dsse.json'}\n"
                f"Check it: assay verify {folder} --public-key {keys.public_path(key_file)}", err=True)
     return EXIT["nothing"]
+
+
+def _with_identity(folder: Path, token: str | None, trust_config: Path | None) -> int:
+    from assay.attesting import sign_keyless
+
+    click.echo("Your identity and a digest of the statement go to Sigstore's log, which is public and for ever.", err=True)
+    claims, who = sign_keyless(folder, token=token, trust_config=trust_config)
+    _refuse(claims)
+    if who is not None:
+        more = f" --trust-config {trust_config}" if trust_config else ""
+        click.echo(f"Signed by {who.identity}: {folder / 'warning_label.sigstore.json'}\n"
+                   f"Check it: assay verify {folder} --identity {who.identity} --issuer {who.issuer}{more}", err=True)
+    return EXIT["nothing"]
+
+
+def _refuse(claims: list[Claim]) -> None:
+    """Stop where a claim fails: nothing was signed."""
+    if failed := [claim for claim in claims if not claim.holds]:
+        raise Exit("findings", f"Nothing was signed: {failed[0].claim} FAILS ({failed[0].detail}).")
 
 
 def _private(path: Path) -> Ed25519PrivateKey:

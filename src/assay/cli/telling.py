@@ -17,17 +17,20 @@ from assay.cli.group import cli
 @click.option("--no-replay", is_flag=True, help="Check hashes, label and expiry only; needs no torch.")
 @click.option("--public-key", type=click.Path(path_type=Path),
               help="Demand a signature by this key (PEM); without it a signature is told, not checked.")
+@click.option("--identity", help="Demand a keyless signature by this identity: an e-mail address, or a workflow's URL.")
+@click.option("--issuer", help="The service that vouches for the identity, for instance https://accounts.google.com.")
+@click.option("--trust-config", type=click.Path(path_type=Path),
+              help="Trust configuration of another Sigstore than the public one (JSON, as `sigstore --trust-config`).")
 @click.option("--trust-code", is_flag=True,
               help="Run code that the folder names (systems given as module:factory); look at that code before.")
-def verify(path: Path, everything: bool, no_replay: bool, public_key: Path | None, trust_code: bool) -> int:
+def verify(path: Path, everything: bool, no_replay: bool, **named: Any) -> int:
     """Check an audit folder or its warning_label.json: hashes, expiry, signature, model, then replay the witnesses."""
     from assay.api import verify as check
 
     def show(claim: Any) -> None:
         click.echo(f"{'holds ' if claim.holds else 'FAILS '} {claim.claim}: {claim.detail}", err=True)
 
-    claims = check(path, replay=not no_replay, everything=everything, public_key=public_key,
-                   trust_code=trust_code, watch=show)
+    claims = check(path, replay=not no_replay, everything=everything, watch=show, **named)
     failed = [c for c in claims if not c.holds]
     click.echo("Every claim that was checked holds." if not failed else
                f"{len(failed)} of {len(claims)} claims fail: {failed[0].claim}.", err=True)
