@@ -12,6 +12,7 @@ from torch import Tensor
 from assay.arrays import InputError, per_example
 from assay.checks.check import STOP_FLAGS, Check
 from assay.metrics.protocol import Metric, Response
+from assay.perturbations.balls import InputBall
 from assay.perturbations.protocol import ChoiceSet, Examples, PerturbationSet
 from assay.records import Access, Flag
 from assay.searches.auto_pgd import auto_pgd
@@ -130,7 +131,8 @@ KNOWN = sorted((*SEARCHES, ONE_BY_ONE))
 
 def _bounded(spec: dict[str, Any], metric: Metric, objective: Callable[[str], Objective], within: Any,
              common: dict[str, Any], warm: Sequence[Tensor], enough: Tensor | None) -> Searched:
-    """Auto-PGD on each of the `climbs`, then Square by queries alone: per example the worst of all.
+    """Auto-PGD on each of the `climbs`, then Square by queries alone (a random walk where the set is no ball of inputs): per
+    example the worst of all.
 
     An example that is won (harm above `enough`, else the metric's goal) is not searched again. Source: the ensemble of
     Croce and Hein, ICML 2020 (arXiv 2003.01690); the log odds, which have its level sets and no underflow, stand for the
@@ -156,7 +158,11 @@ def _bounded(spec: dict[str, Any], metric: Metric, objective: Callable[[str], Ob
     if found is None:
         raise InputError("a bounded search needs at least one number to climb")
     if query and not bool(won.all()):
-        queried = flagged(square(objective(climbs[0]), within, draws=query, done=_past(past, won), **common))
+        if isinstance(within, InputBall):
+            by_queries = square(objective(climbs[0]), within, draws=query, done=_past(past, won), **common)
+        else:
+            by_queries = random_walk(objective(climbs[0]), within, draws=query, **common)
+        queried = flagged(by_queries)
         found = with_query_only(found, queried, metric)
     return found[0], [[flag for flag in flags if flag.id != "still-rising" or not over]
                       for flags, over in zip(found[1], (found[0].value > goal).tolist(), strict=True)]
