@@ -1,6 +1,6 @@
 """Decision inconsistency of texts and codes, exhaustive beside greedy, beam and genetic search, and chance.
 
-    python benchmarks/rewording.py [--notes 500] [--claims 2000]
+    python benchmarks/rewording.py [--notes 500] [--claims 2000] [--table FOLDER|FILE.csv --grades near,disputed]
 
 Held-out records of `assay.datasets`, made up, the same grades as the profiles' headline checks. Per system and number of
 changes: the share of records for which some equivalent record is decided differently, with Wilson's interval, by trying
@@ -80,13 +80,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--notes", type=int, default=500)
     parser.add_argument("--claims", type=int, default=2000)
+    parser.add_argument("--table", default="clinical")
+    parser.add_argument("--grades", default="same")
     options = parser.parse_args()
     torch.set_num_threads(1)
     print("| system | changes | inconsistent | asked | greedy finds (asked) | beam 1 | beam 8 | genetic | chance |")
     print("|" + "---|" * 9)
-    table, codes = load_table("clinical"), load_codes("icd9")
+    table, codes = load_table(options.table), load_codes("icd9")
     sets = (([note.text for note in notes("held-out")][: options.notes], ("notes-cnn", "notes-tfidf"),
-             lambda most: Substitutions(table=table, most=most, grades=("same",))),
+             lambda most: Substitutions(table=table, most=most, grades=tuple(options.grades.split(",")))),
             ([claim.text for claim in claims("held-out")][: options.claims], ("claims-net", "claims-logistic"),
              lambda most: CodeRewrites(table=codes, most=most, grades=("same", "near"))))
     for texts, names, within_of in sets:
