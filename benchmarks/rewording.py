@@ -1,6 +1,6 @@
 """Decision inconsistency of texts and codes, exhaustive beside greedy, beam and genetic search, and chance.
 
-    python benchmarks/rewording.py [--notes 500] [--claims 2000]
+    python benchmarks/rewording.py [--notes 500] [--claims 2000] [--table FOLDER|FILE.csv --grades near,disputed]
     PYTHONPATH=recipes python benchmarks/rewording.py --readmission runs/readmission-codes [--claims 2000]
 
 Held-out records of `assay.datasets`, made up, the same grades as the profiles' headline checks. Per system and number of
@@ -92,6 +92,8 @@ def main() -> None:
     parser.add_argument("--notes", type=int, default=500)
     parser.add_argument("--claims", type=int, default=2000)
     parser.add_argument("--readmission", type=Path, help="folder that readmission_codes.py wrote; needs the extra icd")
+    parser.add_argument("--table", default="clinical", help="phrases of the notes: a name, a .csv or a WordNet's folder")
+    parser.add_argument("--grades", default="same")
     options = parser.parse_args()
     torch.set_num_threads(1)
     print("| system | changes | can change | inconsistent | asked | greedy finds (asked) | beam 1 | beam 8 | genetic "
@@ -107,9 +109,9 @@ Asked = tuple[list[str], dict[str, Path | None], Callable[[int], ChoiceSet]]    
 
 
 def of_bundled(options: argparse.Namespace) -> list[Asked]:
-    table, codes = load_table("clinical"), load_codes("icd9")
+    table, codes, grades = load_table(options.table), load_codes("icd9"), tuple(options.grades.split(","))
     return [([note.text for note in notes("held-out")][: options.notes], {"notes-cnn": None, "notes-tfidf": None},
-             lambda most: Substitutions(table=table, most=most, grades=("same",))),
+             lambda most: Substitutions(table=table, most=most, grades=grades)),
             ([claim.text for claim in claims("held-out")][: options.claims], {"claims-net": None, "claims-logistic": None},
              lambda most: CodeRewrites(table=codes, most=most, grades=("same", "near")))]
 

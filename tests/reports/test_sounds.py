@@ -13,7 +13,18 @@ import pytest
 from PIL import Image
 
 from assay.records import Finding
-from assay.reports.sounds import COLUMNS, FAINTEST, ROWS, WAVE_ROWS, drawing, heard_panels, shares, wav_uri
+from assay.reports.sounds import (
+    COLUMNS,
+    FAINTEST,
+    ROWS,
+    WAVE_ROWS,
+    drawing,
+    heard_panels,
+    shares,
+    wav_uri,
+    written_lines,
+    written_note,
+)
 
 RATE = 16_000
 CLASSES = ("yes", "no", "up")
@@ -273,3 +284,30 @@ def test_sounds_of_other_lengths_are_compared_where_both_are(cut):
     changed = (ORIGINAL + CHANGE)[:-cut] if cut > 0 else np.concatenate((ORIGINAL + CHANGE, np.zeros(-cut, np.int16)))
     found = panels(changed)[0]
     assert len(found) == 3 and len(played(found[2][2])[1]) == min(len(changed), len(ORIGINAL))
+
+
+# what is written freely
+
+def test_what_is_written_stands_below_both_sounds_and_not_below_the_change():
+    written = tuple(written_lines({"net": np.array([ord(c) for c in text], dtype=np.int32)}) for text in ("up", " "))
+    changed = ORIGINAL.copy()
+    changed[100:200] += 50
+    panels, _ = heard_panels(finding("net"), [finding("net")], ["net"], CLASSES, ORIGINAL, changed, RATE, written=written)
+    assert panels[0][3][-1] == "net, left to write freely: “up”"
+    assert panels[1][3][-1] == "net, left to write freely: nothing"
+    assert not any("freely" in line for line in panels[2][3])
+
+
+def test_how_often_the_phrase_is_written_is_counted_over_the_rows_at_the_level():
+    check = {"id": "c", "metric": "heard-as"}
+    shares_wrong = ((0.0, 0.0), (0.0, 0.5), (1.0, 1.0))
+    rows = [finding("net", check="c", sample=str(i), level=1.0, extra={"written-error.normal": before,
+                                                                       "written-error.worst": after})
+            for i, (before, after) in enumerate(shares_wrong)]
+    others = [replace(rows[0], sample="x", level=2.0), replace(rows[0], system="other")]
+    told = written_note(check, "net", 1.0, [*rows, *others])
+    assert "the right answer letter by letter for 2 of 3 (33 % of the letters wrong)" in told
+    assert "the other answer letter by letter for 1 of 3 (50 % of the letters wrong)" in told
+    asked = {**check, "metric": "error-rate"}
+    assert "the right answer letter by letter for 1 of 3" in written_note(asked, "net", 1.0, rows)
+    assert written_note(check, "net", 1.0, [replace(row, extra={}) for row in rows]) == ""

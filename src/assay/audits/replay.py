@@ -97,7 +97,8 @@ def replay_all(folder: AuditFolder, everything: bool, say: Say, *, trust_code: b
     for finding, numbers in replayed:
         count += 1
         wrong += [f"{finding.check}, {finding.system}, {finding.sample}: {line}" for line in differing(finding, numbers)]
-        if finding.level is not None and numbers.get("size", -math.inf) > finding.level + TOLERANCE * abs(finding.level):
+        room = TOLERANCE * (abs(finding.level or 0.0) or 1.0)          # a level of 0 is one in decibels
+        if finding.level is not None and numbers.get("size", -math.inf) > finding.level + room:
             wrong.append(f"{finding.check}, {finding.system}, {finding.sample}: a witness of size {numbers['size']:.6g} "
                          f"at level {finding.level:g}")
     say("replayed witnesses give the recorded numbers", not wrong,
@@ -156,6 +157,8 @@ def differing(row: Finding, numbers: Mapping[str, float]) -> list[str]:
         signed = when and name in metrics.METRICS and metrics.find(name).least < 0
         beside = [v for f, v in row.extra.items() if f.startswith(f"{name}.")] if signed else []
         least = LEAST_GAIN if field in ("gain", "control_gain") else 1e-6
+        if field in ("size", "control_size") and row.unit == "dB":
+            least = 1.0                                 # whose 0 is as good a size as any
         if recorded is None or not abs(value - recorded) <= TOLERANCE * max(map(abs, (recorded, least, *beside))):
             found.append(f"{field} recorded {recorded}, replayed {value:.6g}")
     return found

@@ -14,6 +14,7 @@ from assay.checks.check import Bench, Check, UnitResult, key, method
 from assay.checks.exhibits import exhibit
 from assay.checks.held_out import HeldOut, Judge, under_others
 from assay.checks.physical import held_out_flags
+from assay.checks.written import written_texts
 from assay.metrics.classification import decision, wrong
 from assay.metrics.losses import log_odds
 from assay.metrics.sound import hidden_word, signal_to_noise
@@ -66,7 +67,8 @@ def over_the_air(check: Check, system: str, bench: Bench, x: Examples) -> UnitRe
         findings += under_others(check, system, bench, level, p, made.found.stop, others, goal=goal)
         order = judged.rate(decided, goal).nan_to_num(nan=-1.0).argsort(descending=True, stable=True)[: bench.keep].tolist()
         witnesses |= {key(system, x.ids[i], level): p[i].clone() for i in sorted(order)}
-        pictures = {"original": x.inputs, "changed": made.within.apply(x, p).inputs}
+        changed = made.within.apply(x, p).inputs
+        pictures = {"original": x.inputs, "changed": changed, **written_texts(bench.systems, x.inputs, changed)}
         exhibits |= exhibit(pictures, bench, system, x, level, worst=order[0])
     return UnitResult(findings=tuple(findings), witnesses=witnesses, exhibits=exhibits)
 

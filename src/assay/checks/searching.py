@@ -14,6 +14,7 @@ from assay.arrays import InputError, per_example
 from assay.checks.check import STOP_FLAGS, Check
 from assay.metrics.protocol import Metric, Response
 from assay.metrics.spread import Spread, tariff_from
+from assay.perturbations.balls import InputBall
 from assay.perturbations.protocol import ChoiceSet, Examples, PerturbationSet
 from assay.records import Access, Flag, Stop
 from assay.searches.auto_pgd import auto_pgd
@@ -155,7 +156,8 @@ KNOWN = sorted((*SEARCHES, ONE_BY_ONE, TRANSFER))
 
 def _bounded(spec: dict[str, Any], metric: Metric, objective: Callable[[str], Objective], within: Any,
              common: dict[str, Any], warm: Sequence[Tensor], enough: Tensor | None, lend: Lend) -> Searched:
-    """Auto-PGD on each of the `climbs`, changes of second systems, Square by queries alone: per example the worst of all.
+    """Auto-PGD on each of the `climbs`, changes of second systems, then queries alone (Square; a random walk where the set
+    is no ball of inputs): per example the worst of all.
 
     An example that is won (harm above `enough`, else the metric's goal) is not searched again. Source: the ensemble of
     Croce and Hein, ICML 2020 (arXiv 2003.01690); the log odds, which have its level sets and no underflow, stand for the
@@ -187,8 +189,11 @@ def _bounded(spec: dict[str, Any], metric: Metric, objective: Callable[[str], Ob
         found = checked_by(found, flagged(asked), metric, BY_TRANSFER)
         won = found[0].value > past
     if query and not bool(won.all()):
-        queried = flagged(square(objective(climbs[0]), within, draws=query, done=_past(past, won), **common))
-        found = checked_by(found, queried, metric, BY_QUERIES)
+        if isinstance(within, InputBall):
+            by_queries = square(objective(climbs[0]), within, draws=query, done=_past(past, won), **common)
+        else:
+            by_queries = random_walk(objective(climbs[0]), within, draws=query, **common)
+        found = checked_by(found, flagged(by_queries), metric, BY_QUERIES)
     return found[0], [[flag for flag in flags if flag.id != "still-rising" or not over]
                       for flags, over in zip(found[1], (found[0].value > goal).tolist(), strict=True)]
 

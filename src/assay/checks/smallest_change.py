@@ -17,6 +17,7 @@ from assay.arrays import InputError, per_example
 from assay.checks.asked_again import changed_with_use, remember
 from assay.checks.check import STOP_FLAGS, Bench, Check, UnitResult, key, method
 from assay.checks.exhibits import exhibit
+from assay.checks.written import written_texts
 from assay.metrics import protocol as metrics
 from assay.metrics.classification import confidence, decision, input_scale, wrong
 from assay.metrics.sound import HEARD_DISTANCE, heard_as, hidden_word, signal_to_noise
@@ -96,7 +97,8 @@ def smallest(check: Check, system: str, bench: Bench, x: Examples) -> UnitResult
                       used[i]) for i in range(len(x)))
     keep = [i for i in size.argsort().tolist() if math.isfinite(float(size[i])) and bool(right[i])][: bench.keep]
     witnesses = {key(system, x.ids[i], None): found.perturbation[i].clone() for i in sorted(keep)}
-    pictures = {"original": x.inputs, "changed": x.inputs + found.perturbation}
+    pictures: dict[str, Tensor | None] = {"original": x.inputs, "changed": x.inputs + found.perturbation}
+    pictures |= written_texts(bench.systems, x.inputs, x.inputs + found.perturbation)
     shown = exhibit(pictures, bench, system, x, None, worst=keep[0] if keep else None)
     return UnitResult(findings=rows, witnesses=witnesses, exhibits=shown)
 

@@ -16,6 +16,7 @@ from assay.checks.exhibits import exhibit, pictures_of
 from assay.checks.operating_point import enough
 from assay.checks.searching import GRADIENT_SEARCHES, TRANSFER, UNSEEN, beats, blind, search
 from assay.checks.second_systems import lent
+from assay.checks.written import letters_wrong, written_texts
 from assay.metrics import protocol as metrics
 from assay.metrics.classification import wrong
 from assay.metrics.protocol import Metric, Response
@@ -168,6 +169,7 @@ def report(check: Check, system: str, bench: Bench, x: Examples, normal: Tensor,
             for i in sorted(order):
                 witnesses[key(system, x.ids[i], rung.level)] = rung.parameters[i].clone()
             pictures = pictures_of(system, rung.within, x, changed, own.output, normal, outputs, their_normal)
+            pictures |= written_texts(bench.systems, x.inputs, changed.inputs)
             exhibits |= exhibit(pictures, bench, system, x, rung.level, worst=worst)
     return UnitResult(findings=tuple(findings), witnesses=witnesses, exhibits=exhibits)
 
@@ -211,6 +213,7 @@ def rows(check: Check, system: str, bench: Bench, x: Examples, rung: Rung, own: 
     unconverged = _unconverged(target, own.changed.inputs)
     already = wrong(own.normal, x.truth) if x.truth is not None and x.labelled else None
     places = (rung.within.choices(x) > 0).sum(1) if isinstance(rung.within, ChoiceSet) else None
+    spelt = letters_wrong(target, check.metric, own)
     empty = rung.within.empty(x) if isinstance(rung.within, AddedSound) else torch.zeros(len(x), dtype=torch.bool)
     found = []
     for i, sample in enumerate(x.ids):
@@ -223,6 +226,7 @@ def rows(check: Check, system: str, bench: Bench, x: Examples, rung: Rung, own: 
         extra |= {f"{m}.normal": float(v[i]) for m, v in _normal_extras(check, own, x).items()}
         extra |= {f"{m}.average": float(v[:, i].mean()) for m, v in controls.extras.items() if len(v)}
         extra |= {name: float(v[i]) for name, v in each_draw(controls.extras).items()}
+        extra |= {name: float(v[i]) for name, v in spelt.items()}
         if isinstance(rung.within, OfKinds):
             extra |= _by_kind(rung.within, rung.parameters, draws, i)
         if places is not None:

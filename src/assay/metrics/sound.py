@@ -12,6 +12,7 @@ from assay.metrics import losses
 from assay.metrics.classification import decision, scored
 from assay.metrics.protocol import Metric, Response, register
 from assay.numerics.norms import norm
+from assay.perturbations.masking import above_threshold
 from assay.perturbations.protocol import Examples, stream
 
 
@@ -80,3 +81,6 @@ def signal_to_noise(x: Tensor, changed: Tensor) -> PerExample:
 SIGNAL_TO_NOISE = register(Metric(
     id="signal-to-noise", name="Signal-to-noise ratio of the change", unit="dB", better="lower", least=-200.0,
     greatest=math.inf, has_normal=False, compute=lambda r: signal_to_noise(r.original.inputs, r.changed.inputs)))
+ABOVE_THRESHOLD = register(Metric(
+    id="above-threshold", name="The change above the masking threshold, at most", unit="dB", better="lower", least=-200.0,
+    greatest=math.inf, has_normal=False, compute=lambda r: above_threshold(r.original, r.changed.inputs)))

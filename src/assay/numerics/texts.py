@@ -31,6 +31,20 @@ def encode(texts: Sequence[str]) -> NDArray[np.int32]:
     return points
 
 
+def edits(one: Sequence[object], other: Sequence[object]) -> int:
+    """The fewest insertions, deletions and replacements that make one sequence the other (Levenshtein 1966).
+
+    >>> edits("stop", "top"), edits("", "go"), edits("on", "no")
+    (1, 2, 2)
+    """
+    row = list(range(len(other) + 1))
+    for i, mine in enumerate(one, start=1):
+        before, row[0] = row[0], i
+        for j, theirs in enumerate(other, start=1):
+            before, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, before + (mine != theirs))
+    return row[-1]
+
+
 def decode(points: NDArray[np.integer]) -> tuple[str, ...]:
     """The texts whose code points these are, (texts, longest), up to the first zero of each.
 

@@ -13,8 +13,10 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
+from pathlib import Path
 
 from assay.arrays import InputError
+from assay.perturbations import wordnet
 from assay.perturbations.written import GRADES, table_bytes, table_rows
 
 SHIPPED = ("clinical", "spelling")
@@ -86,7 +88,7 @@ class PhraseTable:
 
 @functools.cache
 def load_table(name: str) -> PhraseTable:
-    """A table that ships with Assay, by name, "icd10cm" where its package is installed, or a user's own .csv, by path.
+    """A table that ships with Assay, "icd10cm" where its package is installed, a user's .csv, or the folder of a WordNet.
 
     The columns are phrase, alternative, grade ("same", "near" or "disputed") and source; a row holds in both directions.
     Raises `InputError` naming file, line and remedy for anything else.
@@ -95,10 +97,19 @@ def load_table(name: str) -> PhraseTable:
         return table_from(table_bytes(name, "phrases"), name)
     if name == "icd10cm":
         return table_from(_of_icd10cm(), name)
+    if name not in SHIPPED and Path(name).is_dir():
+        return _of_wordnet(Path(name))
     if name not in SHIPPED:
         raise InputError(f"table {name!r}: known are {', '.join(SHIPPED)} and icd10cm, or give the path of a .csv of "
-                         "phrases")
+                         "phrases, or of the folder of an installed WordNet")
     return table_from(resources.files(__package__).joinpath("tables", f"{name}.csv").read_bytes(), name)
+
+
+def _of_wordnet(folder: Path) -> PhraseTable:
+    entries, digest = wordnet.read(folder, kept={phrase.split()[0] for phrase in (*BEFORE, *AFTER)})
+    return PhraseTable(name=str(folder), digest=digest, entries={
+        phrase: tuple(Alternative(text=text, grade=grade) for text, grade in found.items())
+        for phrase, found in entries.items()})
 
 
 def _of_icd10cm() -> bytes:

@@ -15,6 +15,7 @@ from assay.perturbations.field_ball import FieldBall
 from assay.perturbations.field_changes import FieldChanges
 from assay.perturbations.fields import Fields, fields_from, load_fields
 from assay.perturbations.geometric import Affine
+from assay.perturbations.masking import MaskedSound
 from assay.perturbations.occlusion import MARKS, AddedDetail, Occlusion
 from assay.perturbations.phrases import load_table
 from assay.perturbations.protocol import Examples, PerturbationSet
@@ -34,6 +35,11 @@ def _inputs(spec: Mapping[str, Any], level: float, x: Examples) -> PerturbationS
 def _added_sound(spec: Mapping[str, Any], level: float, x: Examples) -> PerturbationSet:
     """Sounds of at most `level` decibels beside the waveform, in the norm `norm` ("linf": of the loudest points)."""
     return AddedSound.at(level, x, norm=spec.get("norm", "linf"))
+
+
+def _masked_sound(spec: Mapping[str, Any], level: float, x: Examples) -> PerturbationSet:
+    """Sounds of at most `level` decibels above the masking threshold of the waveform."""
+    return MaskedSound(level=level)
 
 
 def _acoustics(spec: Mapping[str, Any], level: float, x: Examples) -> PerturbationSet:
@@ -143,7 +149,8 @@ def table_of(spec: Mapping[str, Any]) -> tuple[str, str] | None:
     return (name, load_codes(name).digest) if name else None
 
 
-NESTED = (Affine, FieldBall, FieldChanges, InputBall, Through, Written)     # sets whose smaller members lie in the larger
+# sets whose smaller members lie in the larger
+NESTED = (Affine, FieldBall, FieldChanges, InputBall, MaskedSound, Through, Written)
 OF_IMAGES = frozenset({"added-detail", "affine", "corruption", "hidden-cue", "occlusion", "patch"})
 OF_FIELDS = frozenset({"field-ball", "fields"})
 MAY_NOT_FIT = OF_IMAGES | OF_FIELDS                 # see `unfit`
@@ -152,8 +159,8 @@ SETS: dict[str, Builder] = {
     "acoustics": _acoustics,
     "added-detail": _added, "added-sound": _added_sound, "affine": _affine, "codes": _codes, "corruption": _corruption,
     "details": _details, "field-ball": _field_ball,
-    "fields": _fields, "hidden-cue": _hidden_cue, "inputs": _inputs, "mistyped": _mistyped, "occlusion": _occlusion,
-    "substitutions": _substitutions, "through": _through}
+    "fields": _fields, "hidden-cue": _hidden_cue, "inputs": _inputs, "masked-sound": _masked_sound, "mistyped": _mistyped,
+    "occlusion": _occlusion, "substitutions": _substitutions, "through": _through}
 
 
 def unfit(spec: Mapping[str, Any], x: Examples) -> str:

@@ -101,4 +101,7 @@ def _size(row: Finding) -> str:
     told = f" ({row.unit})" if is_fraction(row.unit) else ""
     ratio = row.extra.get("signal-to-noise.worst")
     beside = "" if ratio is None else f", signal-to-noise ratio {amount(ratio, 'dB')}"
+    if (above := row.extra.get("above-threshold.worst")) is not None:
+        side = "above" if above > 0 else "below"
+        beside += f", at its most audible {amount(abs(above), 'dB')} {side} the masking threshold"
     return f"size of the change: {amount(row.size, row.unit)}{told}{beside}"

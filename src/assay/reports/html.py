@@ -24,6 +24,7 @@ from assay.reports.kinds import Table, kinds_table
 from assay.reports.panels import BUDGET, galleries
 from assay.reports.refusals import refusals_by_system
 from assay.reports.risks import risks
+from assay.reports.sounds import written_note
 from assay.reports.spreads import spreads
 from assay.reports.subgroups import subgroups
 from assay.reports.two_classes import POSITIVE, as_tests, populations
@@ -77,6 +78,7 @@ def render(folder: Folder, verdicts: Sequence[Verdict], *, budget: int = BUDGET)
         complete=is_complete(folder), done=folder.done, skipped=folder.skipped, rows=rows,
         bars=bars(top.on, findings) if top.on else [],
         charts=_charts(rows, findings), kinds=_kinds(rows, findings),
+        written=[written_note(row.check, row.audited.system, row.audited.level, findings) for row in rows],
         estimates=[estimate_note(row.check, row.audited.system, findings) for row in rows],
         brackets=_brackets(brackets(rows, findings)), proofs=WORST,
         galleries=shown, refused=refused, flags=_flags(verdicts, findings),

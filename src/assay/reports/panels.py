@@ -16,7 +16,7 @@ from assay.reports.headline import space_of
 from assay.reports.kinds import kind_of
 from assay.reports.passages import Passage, decided_passages
 from assay.reports.pictures import data_uri
-from assay.reports.sounds import heard_panels
+from assay.reports.sounds import heard_panels, written_lines
 from assay.reports.wording import CLASSIFYING, MISSING, amount, significant
 
 BUDGET = 3_600_000      # characters of pictures in one report, which leaves room for the rest under 5 MB
@@ -207,8 +207,10 @@ def _strip(view: _View, row: Finding, title: str) -> Strip:
             row, view.rows, systems, view.classes, original, _panel(view, row, "changed"),
             title=CHANGED.get(space_of(view.check), "In other words")))
     if original is not None and original.dtype == np.int16:
+        written = (written_lines({s: _panel(view, row, f"written-normal:{s}") for s in systems}),
+                   written_lines({s: _panel(view, row, f"written:{s}") for s in systems}))
         heard, note = heard_panels(row, view.rows, systems, view.classes, original, _panel(view, row, "changed"), view.rate,
-                                   kind=kind_of(row))
+                                   kind=kind_of(row), written=written)
         return Strip(title=title, differences=(), note=note, difference_note="", panels=tuple(
             Panel(title=name, uri=uri, audio=audio, lines=lines, alt=alt) for name, uri, audio, lines, alt in heard))
     if view.labelled:

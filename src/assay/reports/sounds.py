@@ -5,30 +5,40 @@ from __future__ import annotations
 import base64
 import io
 import wave
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from assay.numerics.texts import decode
 from assay.records import Finding
+from assay.reports.comparison import same_level
 from assay.reports.decisions import decided_lines
 from assay.reports.pictures import data_uri
-from assay.reports.wording import amount, significant
+from assay.reports.wording import amount, shortened, significant
 
 COLUMNS, WAVE_ROWS, ROWS = 240, 48, 96      # of one drawing: across, of the waveform, of the spectrogram below it
 DARKEST, FAINTEST = 0.0, -80.0              # dB beside the loudest of the original: what is drawn black, and white
 LOUD = 0.5                                  # of full scale: how loud the change alone is made to be played
 WINDOW = 0.025                              # seconds of one spectrum
 
+WRITTEN = "written-error."                  # what rows tell of it, followed by when
+HIDDEN = ("heard-as", "heard-in-rooms")     # metrics of another answer than the right one
+
 Heard = tuple[str, str, str, tuple[str, ...], str]      # title, picture, sound, lines below, text for who cannot see
 Sound = NDArray[Any]
+Lines = tuple[str, ...]
 
 
 def heard_panels(row: Finding, rows: Sequence[Finding], systems: Sequence[str], classes: Sequence[str], original: Sound,
-                 changed: Sound | None, rate: int, *, kind: str = "") -> tuple[tuple[Heard, ...], str]:
-    """The original, the changed sound and the change alone, each drawn and playable, and the note on how they are drawn."""
-    before, after = decided_lines(row, rows, systems, classes)
+                 changed: Sound | None, rate: int, *, kind: str = "",
+                 written: tuple[Lines, Lines] = ((), ())) -> tuple[tuple[Heard, ...], str]:
+    """The original, the changed sound and the change alone, each drawn and playable, and the note on how they are drawn.
+
+    `written` are the lines of what systems write of both without a list of phrases (`written_lines`).
+    """
+    before, after = (mine + more for mine, more in zip(decided_lines(row, rows, systems, classes), written, strict=True))
     plain = shares(original)
     loudest = float(_spectrum(plain, rate).max())
     tall = max(float(np.abs(plain).max(initial=0.0)), 1e-9)
@@ -47,6 +57,32 @@ def heard_panels(row: Finding, rows: Sequence[Finding], systems: Sequence[str], 
     return tuple((title, drawing(shown, rate, loudest, height), wav_uri(played, rate), lines,
                   f"{title}, {row.sample}: waveform and spectrogram; {'; '.join(lines)}")
                  for title, shown, played, lines, height in found), note
+
+
+def written_lines(texts: Mapping[str, NDArray[Any] | None]) -> Lines:
+    """What each system that spells writes, letter by letter, by its name; systems that do not are left out.
+
+    >>> written_lines({"net": np.array([103, 111], dtype=np.int32), "other": None})
+    ('net, left to write freely: “go”',)
+    """
+    found = {name: decode(np.atleast_2d(points))[0].strip() for name, points in texts.items() if points is not None}
+    return tuple(f"{shortened(name, 24)}, left to write freely: {f'“{shortened(text)}”' if text else 'nothing'}"
+                 for name, text in found.items())
+
+
+def written_note(check: Mapping[str, Any], system: str, level: float | None, findings: Sequence[Finding]) -> str:
+    """How often a system that spells writes the phrase asked, letter by letter; "" where it does not write."""
+    rows = [f for f in findings if f.check == check["id"] and f.system == f.origin == system and same_level(f.level, level)
+            and WRITTEN + "worst" in f.extra]
+    if not rows:
+        return ""
+    told = []
+    for when, what in (("normal", "without any change it writes the right answer"),
+                       ("worst", f"under the worst change the {'other' if check['metric'] in HIDDEN else 'right'} answer")):
+        wrong = [f.extra[f"{WRITTEN}{when}"] for f in rows]
+        told.append(f"{what} letter by letter for {sum(share == 0 for share in wrong)} of {len(rows)} "
+                    f"({amount(sum(wrong) / len(wrong), 'share')} of the letters wrong)")
+    return f"Left to write freely, with no list to choose from, {'; '.join(told)}. This is told, not judged."
 
 
 def shares(stored: Sound) -> NDArray[np.float64]:

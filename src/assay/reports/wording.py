@@ -32,6 +32,8 @@ METRICS = {
     "heard-as": ("Heard as the given other answer", "share of the sounds"),
     "heard-in-rooms": ("Heard as the given other answer in rooms held out", "share of the rooms"),
     "signal-to-noise": ("Signal-to-noise ratio of the change", "dB"),
+    "written-error": ("Letters wrong in what is written freely", "share of the phrase's letters"),
+    "above-threshold": ("The change above the masking threshold, at most", "dB"),
     "heard-distance": ("Softest sound that makes the other answer heard", "dB"),
     "confidence": ("Confidence in the decision", "share"),
     "score": ("Score of class 1", "log odds"),

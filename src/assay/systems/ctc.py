@@ -116,8 +116,16 @@ class SpelledCommands(nn.Module):
         letters = "".join(sorted(set("".join(phrases))))
         self.spoken = CtcPhrases(LetterNet(symbols=len(letters) + 1, width=width), phrases=phrases, letters=letters)
 
+    @property
+    def phrases(self) -> tuple[str, ...]:
+        return self.spoken.phrases
+
     def forward(self, waves: Float[Tensor, "batch samples"]) -> Float[Tensor, "batch phrases"]:
         return self.spoken(waves)
+
+    def written(self, waves: Float[Tensor, "batch samples"]) -> list[str]:
+        """What is written without any list of phrases."""
+        return self.spoken.written(waves)
 
 
 def spelled(phrases: Sequence[str]) -> SpelledCommands:

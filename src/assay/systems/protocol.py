@@ -22,6 +22,18 @@ class System(Protocol):
 
 
 @runtime_checkable
+class Writer(Protocol):
+    """A module that scores the `phrases` it listens for, and can also write what it hears without any list."""
+
+    @property
+    def phrases(self) -> tuple[str, ...]: ...
+
+    def written(self, x: Tensor) -> list[str]:
+        """What is written of each input, letter by letter."""
+        ...
+
+
+@runtime_checkable
 class SystemFamily(Protocol):
     """A system for every forward model: `bind(operator)` gives the system for that one.
 
