@@ -96,6 +96,18 @@ def sign_flip(differences: Sequence[float], *, draws: int = 9999, seed: int = 0)
     return (hits + 1) / (draws + 1)
 
 
+def sign_flip_above(values: Sequence[float], *, draws: int = 9999, seed: int = 0) -> float:
+    """One-sided p that values, each of which could as well have had the other sign, have a mean of 0 or less.
+
+    Half of `sign_flip`'s where their sum is above 0, else 1: the signs have a symmetric distribution. Exact where the values
+    scatter symmetrically about 0; where about a lesser number, p is too large.
+
+    >>> sign_flip_above([1.0, 2.0, 3.0]), sign_flip_above([-1.0, -1.0]), sign_flip_above([0.0])
+    (0.125, 1.0, 1.0)
+    """
+    return sign_flip(values, draws=draws, seed=seed) / 2 if math.fsum(values) > 0 else 1.0
+
+
 def paired_bootstrap(a: ArrayLike, b: ArrayLike, statistic: Statistic, draws: int = 9999, seed: int = 0, *,
                      level: float = 0.95) -> tuple[float, float]:
     """Interval (95 %) of `statistic(a, b)`, samples drawn again as pairs: biased-corrected and accelerated (BCa).
