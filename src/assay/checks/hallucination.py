@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from statistics import fmean
 
 import torch
 from torch import Tensor
@@ -28,7 +27,7 @@ from assay.systems.metered import Metered
 BATCH = 8                   # images in memory at once, from each half
 LEAST_KERNEL = 1e-3         # of the images' dimensions: below it the measurements leave nothing out
 VISIBLE = 0.05              # of ‖A‖‖d‖: a structure that the data show more plainly is none of the kernel
-ROUNDING = 1e-4             # of the squared error: energies below it count as 0
+FAINT = 1e-5                # of the images' norm: how well the part in the kernel is known; what is fainter is rounding
 SAME = 2e-3                 # how far a stored structure may lie from the one that is found again
 
 
@@ -108,29 +107,41 @@ def evidence(check: Check, system: str, bench: Bench) -> Evidence:
 
 
 def _look(check: Check, system: str, bench: Bench) -> Evidence:
-    target, real = bench.systems[system], _all_real(bench)
-    fit = fit_positions(check, bench.count)
-    asked = asked_positions(check, bench.count, labelled=False)[: len(fit)]
-    fit = (*fit[len(fit) // 2:], *fit[: len(fit) // 2])         # neighbours in a series are alike, and make no pair
-    signs = 2.0 * torch.randint(2, (check.controls, len(fit)), generator=stream(bench.seed, check.id, "signs")) - 1
-    weights, sums = torch.cat([torch.ones(1, len(fit)), signs]), []
-    added, left, squares = [], [], []
-    for start in range(0, len(fit), BATCH):
-        some, others = (bench.fetch(half[start: start + BATCH]) for half in (fit, asked))
-        w, v = kernel_parts(_output(target, some), some, real=real)
-        pairs = (*kernel_parts(_output(target, others), others, real=real), w[: len(others)], v[: len(others)])
-        added.append(invention(*pairs))
-        left.append(omission(*pairs))
-        squares.append(norm(w - v).double().square())
-        sums.append(torch.tensordot(weights[:, start: start + BATCH].to(w.dtype), w - v, 1))
-    means = torch.stack(sums).sum(0) / len(fit)
-    _must_be_hidden(means[:1], bench.fetch(fit[:1]), real=real)
-    square = max(float(torch.cat(squares).mean()), 1e-300)
-    energies = (torch.cat(added) / square).tolist()
+    fit, asked = fit_positions(check, bench.count), asked_positions(check, bench.count, labelled=False)
+    n = min(len(fit), len(asked))
+    turned = (*fit[n // 2: n], *fit[: n // 2])              # neighbours in a series are alike, and make no pair
+    signs = 2.0 * torch.randint(2, (check.controls, n), generator=stream(bench.seed, check.id, "signs")) - 1
+    weights, sums, numbers = torch.cat([torch.ones(1, n), signs]) / n, [], []
+    for start in range(0, n, BATCH):
+        positions = turned[start: start + BATCH], asked[start: start + BATCH]
+        error, pairs = _pairs(bench.systems[system], bench, *positions)
+        sums.append(torch.tensordot(weights[:, start: start + BATCH].to(error.dtype), error, 1))
+        numbers.append(pairs)
+    means, known = torch.stack(sums).sum(0), torch.cat(numbers, 1)
+    found = _evidence(means, *known)
+    _must_be_hidden(found.structure[None], bench.fetch(fit[:1]), real=_all_real(bench))
+    return found
+
+
+def _pairs(target: Metered, bench: Bench, mine: tuple[int, ...], theirs: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+    """The first samples' errors in the kernel, and for each pair: invention, omission, ‖e‖², ‖x‖² (4, batch)."""
+    (w, v, whole), (w2, v2, _) = (
+        (*kernel_parts(_output(target, x), x, real=_all_real(bench)), x.truth) for x in map(bench.fetch, (mine, theirs)))
+    assert whole is not None
+    return w - v, torch.stack([invention(w, v, w2, v2), omission(w, v, w2, v2), norm(w - v).square(), norm(whole).square()])
+
+
+def _evidence(means: Tensor, added: Tensor, left: Tensor, errors: Tensor, images: Tensor) -> Evidence:
+    """From the mean error and those with random signs (1 + controls, …), and the numbers of the pairs (pairs,)."""
+    structure, (square, whole) = means[0], (float(values.mean()) for values in (errors, images))
+    if float(structure.norm()) <= FAINT * math.sqrt(whole):
+        return Evidence(structure=torch.zeros_like(structure), chance=torch.zeros_like(means[1:]), p=1.0, pairs=len(added),
+                        invention=0.0, omission=0.0)
     scale = norm(means[:1]) / norm(means[1:]).clamp_min(1e-30)
-    return Evidence(structure=means[0], chance=means[1:] * per_example(scale, means),
-                    p=sign_flip_above([value if abs(value) > ROUNDING else 0.0 for value in energies]), pairs=len(energies),
-                    invention=fmean(energies), omission=float(torch.cat(left).mean()) / square)
+    rounding = FAINT * math.sqrt(whole * square)
+    return Evidence(structure=structure, chance=means[1:] * per_example(scale, means), pairs=len(added),
+                    p=sign_flip_above([value if abs(value) > rounding else 0.0 for value in added.tolist()]),
+                    invention=float(added.mean()) / square, omission=float(left.mean()) / square)
 
 
 def kernel_parts(output: Tensor, x: Examples, *, real: bool) -> tuple[Tensor, Tensor]:

@@ -89,7 +89,8 @@ def sign_flip(differences: Sequence[float], *, draws: int = 9999, seed: int = 0)
         return 1.0
     enough = abs(values.sum()) - 1e-12 * np.abs(values).sum()           # equal sums differ by rounding
     if values.size <= EXACT:
-        signs = np.array(list(product((1.0, -1.0), repeat=values.size - 1))).reshape(-1, values.size - 1)
+        signs = np.array(list(product((1.0, -1.0), repeat=values.size - 1))).reshape(
+            2 ** (values.size - 1), values.size - 1)
         return float((np.abs(values[0] + signs @ values[1:]) >= enough).mean())         # the other half mirrors it
     rng = np.random.default_rng(seed)
     hits = sum(abs(float(rng.choice((1.0, -1.0), values.size) @ values)) >= enough for _ in range(draws))

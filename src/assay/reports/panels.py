@@ -24,9 +24,8 @@ CHANGED = {"codes": "Coded otherwise", "table": "With other values"}        # wh
 SIZES = 4               # sizes of change shown per ladder
 DIFFERENCES = ("Change: |changed − original|. Errors: |image − truth|, the truth being the changed image where the image "
                "was changed, and the original where the data were. One grey window for the row: {window}.")
-
-KERNEL_DIFFERENCES = ("The structure: what the errors of other images have in common in the kernel of the measurement, so that both "
-                      "originals give the same data. Errors: |image − original|. One grey window for the row: {window}.")
+HIDDEN = ("The structure: what the errors of other images have in common in the kernel of the measurement, so that the "
+          "original with it gives the same data. Errors: |image − original|. One grey window for the row: {window}.")
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -234,7 +233,7 @@ def _strip(view: _View, row: Finding, title: str) -> Strip:
     truth = shown[0][1]
     high = float(np.nanmax(truth)) if truth.size else 1.0
     outline = _panel(view, row, "detail")
-    told = KERNEL_DIFFERENCES if space_of(view.check) == "kernel" else DIFFERENCES
+    told = HIDDEN if space_of(view.check) == "kernel" else DIFFERENCES
     panels = tuple(Panel(title=name, uri=data_uri(image, low=0.0, high=high, outline=outline), lines=lines,
                          alt=f"{name}, {row.sample}: {'; '.join(lines)}") for name, image, lines in shown)
     differences, top = _differences(view, row, systems)
