@@ -139,10 +139,6 @@ def test_the_detail_cannot_be_measured():
     d = hallucination.detail(a)
     assert float(a.forward(d[None].to(torch.complex128)).abs().max()) < 1e-12
     assert float(d.norm()) > 0.3
-    x = torch.rand(2, 32, 32, dtype=torch.float64)
-    rest = hallucination.unseen(a, x)
-    assert torch.allclose(hallucination.unseen(a, rest), rest, atol=1e-12)
-    assert torch.allclose(a.forward((x - rest).to(torch.complex128)), a.forward(x.to(torch.complex128)), atol=1e-12)
 
 
 def test_amplitude_is_how_much_of_the_detail_is_shown():
@@ -152,15 +148,12 @@ def test_amplitude_is_how_much_of_the_detail_is_shown():
     assert shown.tolist() == pytest.approx([0.7] * 3, abs=1e-5)
 
 
-def test_a_common_structure_is_found_and_scatter_is_not():
-    generator = torch.Generator().manual_seed(0)
-    noise = torch.randn(100, 8, 8, generator=generator, dtype=torch.float64)
-    ring = torch.zeros(8, 8, dtype=torch.float64)
-    ring[2, 2:6] = 2.0
-    assert hallucination.common_structure(noise + ring, generator)["p"] == pytest.approx(1 / (hallucination.DRAWS + 1))
-    positives = sum(hallucination.common_structure(torch.randn(40, 8, 8, generator=generator, dtype=torch.float64),
-                                                   generator)["p"] <= 0.05 for _ in range(200))
-    assert positives <= 20          # 10 expected; 20 or more has probability .002
+@pytest.mark.parametrize(("amount", "outcome"), [(1.0, "unstable"), (0.0, "none found")])
+def test_the_check_of_audits_says_whether_the_detail_was_invented(amount: float, outcome: str):
+    a = hallucination.operator()
+    truth, d = hallucination.phantoms(40, torch.Generator().manual_seed(0)), hallucination.detail(a).float()
+    told = hallucination.checked("shown", lambda y: a.adjoint(y).real + amount * d, a, truth, seed=0)
+    assert (told["outcome"], told["harmed"], told["judged"]) == (outcome, 20 * amount, 20)
 
 
 def test_nearest_neighbour_flips_at_the_bisector():

@@ -10,7 +10,7 @@ import pytest
 from scipy.stats import binomtest, bootstrap, multinomial, permutation_test
 
 from assay.numerics.holm import holm
-from assay.numerics.paired import mcnemar, paired_bootstrap, paired_difference_interval, sign_flip
+from assay.numerics.paired import mcnemar, paired_bootstrap, paired_difference_interval, sign_flip, sign_flip_above
 
 
 def agrees_with_the_sign_test(test) -> None:
@@ -187,3 +187,15 @@ def test_holm_is_the_closed_test_of_bonferroni():
 def test_other_adjustments_are_caught(twin):
     with pytest.raises(AssertionError):
         agrees_with_closed_testing(twin)
+
+
+@pytest.mark.parametrize("n", [1, 5, 9])
+def test_the_one_sided_sign_test_counts_patterns_with_as_large_a_sum(n):
+    rng = np.random.default_rng(n)
+    for _ in range(20):
+        values = rng.normal(0.5, 1.0, n)
+        if values.sum() <= 0:
+            assert sign_flip_above(list(values)) == 1.0
+            continue
+        sums = [np.dot(signs, values) for signs in product((1, -1), repeat=n)]
+        assert sign_flip_above(list(values)) == pytest.approx(np.mean([s >= values.sum() - 1e-12 for s in sums]))

@@ -8,7 +8,7 @@ import torch
 
 import laws
 from assay.arrays import InputError
-from assay.operators.algebra import Adjoint, Composition, Identity, Matrix, Scaled
+from assay.operators.algebra import Adjoint, Composition, Identity, Matrix, RealImages, Scaled
 from assay.operators.fourier import MaskedFourier, fft2, ifft2
 from assay.operators.protocol import LinearOperator, dot_test
 from assay.operators.sensitivity import simulate_maps
@@ -33,6 +33,8 @@ OPERATORS: dict[str, LinearOperator] = {
     "real multiple": Scaled(_matrix(3, 4, torch.float32), -2.0),
     "complex multiple": Scaled(_matrix(3, 4), 1 - 2j),
     "adjoint": Adjoint(_matrix(3, 4)),
+    "real images": RealImages(_matrix(3, 4)),
+    "Fourier, real images": RealImages(MaskedFourier(_mask())),
     "Fourier, centred": MaskedFourier(_mask()),
     "Fourier, corner": MaskedFourier(_mask(5, 6), centred=False),
     "Fourier, one point": MaskedFourier(torch.eye(4)[:1].T.bool() & torch.eye(4)[:1].bool()),

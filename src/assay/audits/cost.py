@@ -104,6 +104,7 @@ _BY_METHOD: dict[str, Callable[[Check, dict[str, Any], int], Cost]] = {
     "boundary": lambda check, spec, rungs: (150 + 30 * check.controls * (rungs + 1), 60 + 40 * check.controls * (rungs - 1)),
     "certificate": lambda check, spec, rungs: (int(spec.get("draws", 30 * int(spec.get("halvings", 20)))), 0),
     "clever": lambda check, spec, rungs: (1, 3 * int(spec.get("batches", 50)) * int(spec.get("draws", 64))),
+    "hallucination": lambda check, spec, rungs: (3, 0),        # twice for its pair, once beside another system
     "fooling": lambda check, spec, rungs: (1, 0),      # the rest is for all samples together: `shared_evaluations`
     "local-gain": lambda check, spec, rungs: (2 * check.controls + 1, 2 * int(spec.get("iterations", 15)) + 2),
     "manitest": lambda check, spec, rungs: (2 * _members(check.perturbation) + STEPS * check.controls, 0),

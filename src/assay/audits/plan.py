@@ -11,6 +11,7 @@ from assay.checks.asked_once import FITTED, asked_positions
 from assay.checks.catalogue import METHODS
 from assay.checks.certificate import unprovable
 from assay.checks.check import PER_CLASS, Check, class_rows
+from assay.checks.hallucination import cannot_ask
 from assay.checks.operator_norm import not_linear
 from assay.checks.searching import ONE_BY_ONE, TRANSFER
 from assay.metrics import protocol as metrics
@@ -110,6 +111,8 @@ def not_applicable(check: Check, system: Any, session: Session) -> str:
         return reason
     if check.method == "operator-norm" and (reason := not_linear(
             system.bind(session.data.operator) if isinstance(system, SystemFamily) else system, session.data.fetch((0,)))):
+        return reason
+    if check.method == "hallucination" and (reason := cannot_ask(check, session.data.fetch((0,)), len(session.data.ids))):
         return reason
     if check.method == "transfer" and len(session.data.ids) < 2:
         return "one sample only: there is no other image to transfer to"

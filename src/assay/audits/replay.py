@@ -17,7 +17,7 @@ from assay.audits.plan import make_plan, sample_positions
 from assay.audits.prepare import session_from
 from assay.audits.recipe import Recipe, as_chosen
 from assay.audits.session import Session
-from assay.checks import certificate, fooling, manitest, operator_norm, over_the_air, patch, physical
+from assay.checks import certificate, fooling, hallucination, manitest, operator_norm, over_the_air, patch, physical
 from assay.checks.asked_once import FITTED
 from assay.checks.check import PER_CLASS, Bench, Check
 from assay.checks.smallest_change import by_chance
@@ -42,8 +42,9 @@ from assay.verification import Say
 
 LEAST_GAIN = 1e-2           # below it a gain is compared absolutely: of an output that did not move it is rounding alone
 TOLERANCE = 2e-3            # declared: float32, other thread counts and other processors move the last digits
-OF_THEIR_OWN = {"certificate": certificate.replayed, "fooling": fooling.replayed, "manitest": manitest.replayed,
-                "operator-norm": operator_norm.replayed, "over-the-air": over_the_air.replayed, "patch": patch.replayed,
+OF_THEIR_OWN = {"certificate": certificate.replayed, "fooling": fooling.replayed, "hallucination": hallucination.replayed,
+                "manitest": manitest.replayed, "operator-norm": operator_norm.replayed,
+                "over-the-air": over_the_air.replayed, "patch": patch.replayed,
                 "physical": physical.replayed}               # what is not one change of one input
 PER_HEADLINE = 4            # rows replayed of the headline check, for each system; of the others one
 

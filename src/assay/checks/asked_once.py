@@ -10,7 +10,7 @@ from assay.checks.check import Bench, Check
 
 T = TypeVar("T")
 FIT = 100                                   # samples fitted to, unless the check says
-FITTED = frozenset({"patch", "universal"})  # methods that fit one change on samples they leave out
+FITTED = frozenset({"hallucination", "patch", "universal"})     # methods that find one thing on samples they leave out
 
 
 def fit_positions(check: Check, count: int) -> tuple[int, ...]:

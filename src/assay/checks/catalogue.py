@@ -5,6 +5,7 @@ from assay.checks import (  # noqa: F401
     certificate,
     clever,
     fooling,
+    hallucination,
     local_gain,
     manitest,
     operator_norm,
@@ -21,6 +22,15 @@ from assay.checks import (  # noqa: F401
 )
 from assay.checks.check import METHODS
 from assay.metrics import boundary as boundary_ratio  # noqa: F401
-from assay.metrics import certified, classification, image_quality, orbit, sound, stability, tables  # noqa: F401
+from assay.metrics import (  # noqa: F401
+    certified,
+    classification,
+    image_quality,
+    invention,
+    orbit,
+    sound,
+    stability,
+    tables,
+)
 
 __all__ = ["METHODS"]

@@ -4,13 +4,14 @@ A network reconstructs images of 32 × 32 pixels from a third of their Fourier c
 the kernel of the measurement, is added to a share of the training images: the measurements of an image with and without it
 are the same. The network then shows it in images that do not have it, and nothing in the measurements can tell. The same
 network trained without it, total variation and the zero-filled image stand beside it. Two tests: one knows the detail; the
-other knows only images and looks for a structure common to all errors in the kernel.
+other is the check of audits (`assay.checks.hallucination`), which knows images and reconstructions alone.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 from functools import partial
 from typing import Any
 
@@ -18,12 +19,23 @@ import torch
 from torch import Tensor, nn
 
 from assay.account import Account, Line, Picture, Plot, Strip, Table
+from assay.arrays import to_complex
+from assay.checks.asked_once import asked_positions
+from assay.checks.check import Bench, Check, run_check
+from assay.checks.hallucination import evidence
 from assay.experiments.experiment import Experiment, Part
 from assay.numerics.intervals import clopper_pearson
+from assay.operators.algebra import RealImages
 from assay.operators.fourier import MaskedFourier
 from assay.operators.subsampling import cartesian_lines
-from assay.perturbations.protocol import stream
+from assay.perturbations.protocol import Examples, stream
+from assay.profiles.load import load
+from assay.records import Outcome
+from assay.solvers.kernel import unseen
 from assay.systems.classical import TotalVariation, ZeroFilled
+from assay.systems.function import FunctionSystem
+from assay.systems.metered import Metered
+from assay.verdicts import judge
 
 SIDE, FRACTION = 32, 0.33
 SHARES = (0.0, 0.25, 0.5, 1.0)          # of the training images that have the detail
@@ -31,7 +43,7 @@ STEPS = {"quick": 1_500, "full": 8_000}
 BATCH, RATE, UNITS = 32, 1e-3, 512
 TESTED = 200
 CONTRAST = 0.6                          # of the detail before it is projected; images have values in [0, 1]
-DRAWS = 199                             # of signs, for the blind test
+CHECK = "hallucination"                 # of the research profile
 
 
 class Reconstructor(nn.Module):
@@ -76,15 +88,7 @@ def detail(a: MaskedFourier) -> Tensor:
     line = torch.arange(SIDE, dtype=torch.float64)
     radius = ((line[:, None] - 10) ** 2 + (line[None] - 21) ** 2).sqrt()
     ring = CONTRAST * torch.exp(-((radius - 3.5) ** 2) / 1.0)
-    return unseen(a, ring[None])[0]
-
-
-def unseen(a: MaskedFourier, x: Tensor) -> Tensor:
-    """The part of real images (batch, 32, 32) that A cannot see: their coefficients at k where neither k nor −k is
-    measured."""
-    mirrored = a.mask.flip(0, 1).roll((1, 1), (0, 1))           # an even side's centred grid begins at −n/2, its own mirror
-    both = MaskedFourier(mask=a.mask | mirrored, centred=True)
-    return x - both.adjoint(both.forward(x.to(torch.complex128))).real
+    return unseen(ring[None], RealImages(a)).x[0]
 
 
 def trained(share: float, size: str, seed: int) -> Reconstructor:
@@ -110,20 +114,23 @@ def amplitudes(reconstruct: Callable[[Tensor], Tensor], a: MaskedFourier, truth:
     return (error * d).sum((1, 2)) / d.square().sum()
 
 
-def common_structure(errors: Tensor, generator: torch.Generator) -> dict[str, Any]:
-    """Is there a structure common to the errors (n, h, w) in the kernel? Found on one half of them, judged on the other.
+def checked(name: str, reconstruct: Callable[[Tensor], Tensor], a: MaskedFourier, truth: Tensor,
+            seed: int) -> dict[str, Any]:
+    """What the check of the research profile says of the reconstruction: verdict, p, contrast, the structure it found."""
+    item = next(check for check in load("research", task="reconstruction")["checks"] if check["id"] == CHECK)
+    check = Check(**{f.name: item[f.name] for f in fields(Check) if f.name in item})
 
-    d = mean error of the first half; the statistic is the mean over the other half of ⟨e, d⟩/‖d‖². Under the null hypothesis
-    that errors scatter about 0 with no common part, the sign of each is as good as the other: p is the share of random signs
-    (and of the one observed) under which the mean is as large.
-    """
-    half = len(errors) // 2
-    d = errors[:half].mean(0)
-    values = (errors[half:] * d).sum((1, 2)) / d.square().sum().clamp_min(1e-30)
-    signs = torch.randint(2, (DRAWS, len(values)), generator=generator) * 2 - 1
-    as_large = int(((signs * values).mean(1) >= values.mean()).sum())
-    strength = float(d.norm() / errors[:half].flatten(1).norm(dim=1).mean())
-    return {"p": (as_large + 1) / (DRAWS + 1), "strength": strength, "repeats": float(values.mean()), "structure": d}
+    def fetch(positions: Sequence[int]) -> Examples:
+        images = to_complex(truth[list(positions)])
+        return Examples(ids=tuple(f"image-{i}" for i in positions), inputs=a.forward(images), truth=images, operator=a)
+
+    bench = Bench(systems={name: Metered(FunctionSystem(reconstruct), name=name)}, roles={name: "audited"}, seed=seed,
+                  families={}, fetch=fetch, count=len(truth))
+    findings = run_check(check, name, bench, fetch(asked_positions(check, len(truth), labelled=False))).findings
+    verdict, found = judge(findings, item, name, role="audited"), evidence(check, name, bench)
+    contrasts = [(row.worst or 0.0) * (row.size or 0.0) for row in findings]
+    return {"outcome": verdict.outcome.value, "harmed": verdict.harmed, "judged": verdict.n, "p": found.p,
+            "contrast": sum(contrasts) / len(contrasts), "found": found.structure.tolist()}
 
 
 def asked(name: str, size: str, seed: int) -> dict[str, Any]:
@@ -134,23 +141,22 @@ def asked(name: str, size: str, seed: int) -> dict[str, Any]:
     else:
         bound = (TotalVariation(weight=0.002) if name == "total-variation" else ZeroFilled()).bind(a)
         reconstruct = lambda y: bound(y).real  # noqa: E731
-    values = amplitudes(reconstruct, a, truth)
+    values, blind = amplitudes(reconstruct, a, truth), checked(name, reconstruct, a, truth, seed)
     with torch.no_grad():
         image = reconstruct(a.forward(truth))
-    blind = common_structure(unseen(a, (image - truth).double()), stream("hallucination signs", seed))
-    d = detail(a)
-    alike = float((blind["structure"] * d).sum() / (blind["structure"].norm() * d.norm()).clamp_min(1e-30))
-    return {"amplitudes": values.tolist(), "error": float(((image - truth).flatten(1).norm(dim=1) / truth.flatten(1).norm(
-        dim=1)).mean()), "p": blind["p"], "strength": blind["strength"], "repeats": blind["repeats"], "alike": alike,
-        "image": image[0].tolist(), "truth": truth[0].tolist(), "found": blind["structure"].tolist(), "detail": d.tolist()}
+    d, found = detail(a), torch.tensor(blind["found"], dtype=torch.float64)
+    alike = float((found * d).sum() / (found.norm() * d.norm()).clamp_min(1e-30))
+    error = float(((image - truth).flatten(1).norm(dim=1) / truth.flatten(1).norm(dim=1)).mean())
+    return {"amplitudes": values.tolist(), "error": error, **blind, "alike": alike, "image": image[0].tolist(),
+            "truth": truth[0].tolist(), "detail": d.tolist()}
 
 
-METHODS = (*(f"network-{share:g}" for share in SHARES), "total-variation", "zero-filled")
+RECONSTRUCTIONS = (*(f"network-{share:g}" for share in SHARES), "total-variation", "zero-filled")
 
 
 def parts(size: str, seed: int) -> tuple[Part, ...]:
     return tuple(Part(name=name, seconds=STEPS[size] * 0.012 if name.startswith("network") else 5.0,
-                      run=partial(asked, name, size, seed)) for name in METHODS)
+                      run=partial(asked, name, size, seed)) for name in RECONSTRUCTIONS)
 
 
 def name_of(method: str) -> str:
@@ -162,7 +168,7 @@ def name_of(method: str) -> str:
 
 def tell(results: Mapping[str, dict[str, Any]], size: str) -> Account:
     """How often the detail appears where it is not, by what was in training, beside methods that were not trained."""
-    rates = {m: sum(v >= 0.5 for v in results[m]["amplitudes"]) for m in METHODS}
+    rates = {m: sum(v >= 0.5 for v in results[m]["amplitudes"]) for m in RECONSTRUCTIONS}
     full, none = results["network-1"], results["network-0"]
     low, high = clopper_pearson(rates["network-1"], TESTED)
     seen = (f"Trained on images that all have the detail, the network shows at least half of it in {rates['network-1']} of "
@@ -170,10 +176,8 @@ def tell(results: Mapping[str, dict[str, Any]], size: str) -> Account:
             f"{rates['network-0']}.",
             "The measurements of an image with and without it are the same, so nothing in the data shows that it is not "
             "there.",
-            f"A test that knows nothing of the detail finds a structure common to all errors of that network "
-            f"(p = {full['p']:.3f}, {100 * full['strength']:.0f} % of an error's size, {100 * full['alike']:.0f} % alike "
-            f"to what was planted); of the network trained without it, {100 * none['strength']:.0f} % (p = "
-            f"{none['p']:.3f}).")
+            f"The check of audits, which knows nothing of the detail, says of that network: {_said(full)}, which is "
+            f"{100 * full['alike']:.0f} % alike to what was planted; of the network trained without it: {_said(none)}.")
     return Account(title="A planted hallucination", question=(
         "Does a reconstruction network show what it saw in training and the measurements cannot see?"), seen=seen,
         tables=(_table(results, rates),), plots=(_plot(results),), strips=tuple(_strips(results)),
@@ -183,21 +187,26 @@ def tell(results: Mapping[str, dict[str, Any]], size: str) -> Account:
         sources=("Gottschling, Antun, Hansen and Adcock, The troublesome kernel, SIAM Review 67 (2025)",))
 
 
+def _said(told: Mapping[str, Any]) -> str:
+    """The verdict of the check, with its counts where it found something."""
+    if told["outcome"] != Outcome.UNSTABLE.value:
+        return str(told["outcome"])
+    return f"an invented structure in {told['harmed']} of {told['judged']} images"
+
+
 def _table(results: Mapping[str, dict[str, Any]], rates: Mapping[str, int]) -> Table:
     rows = []
-    for m in METHODS:
+    for m in RECONSTRUCTIONS:
         told, (low, high) = results[m], clopper_pearson(rates[m], TESTED)
+        shown = f"{100 * rates[m] / TESTED:.1f} ({100 * low:.1f} to {100 * high:.1f})"
         mean = sum(told["amplitudes"]) / TESTED
-        rows.append((name_of(m), f"{100 * told['error']:.1f}", f"{100 * rates[m] / TESTED:.1f} ({100 * low:.1f} to "
-                                                               f"{100 * high:.1f})",
-                     f"{mean:.2f}", f"{100 * told['strength']:.0f}", f"{told['p']:.3f}", f"{told['alike']:.2f}"))
+        rows.append((name_of(m), f"{100 * told['error']:.1f}", shown, f"{mean:.2f}", _said(told), f"{told['p']:.4f}",
+                     f"{100 * told['contrast']:.1f}", f"{told['alike']:.2f}"))
     return Table(title=f"{TESTED} images without the detail", rows=tuple(rows), head=(
-        "reconstruction", "error, %", "shows half of it or more, % (95 % interval)", "mean amount", "common part of "
-                                                                                                    "errors, %",
-        "p (random signs)", "alike to the detail"), note="Common part: the norm of the mean error in the kernel beside the "
-                                                         "mean norm "
-        "of errors, on one half of the images; p judges it on the other. Methods that fill with 0 share an error too: what "
-        "their images have in common there.")
+        "reconstruction", "error, %", "shows half of it or more, % (95 % interval)", "mean amount", "the check says", "p",
+        "contrast found, % of the peak", "alike to the detail"), note="The check finds a structure in the errors of one "
+        "half of the images and judges the other half: p ≤ 0.01, and at least half of the structure at a contrast of 5 % of "
+        "the peak or more. A contrast below 0 is content left out.")
 
 
 def _plot(results: Mapping[str, dict[str, Any]]) -> Plot:

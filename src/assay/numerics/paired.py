@@ -89,11 +89,24 @@ def sign_flip(differences: Sequence[float], *, draws: int = 9999, seed: int = 0)
         return 1.0
     enough = abs(values.sum()) - 1e-12 * np.abs(values).sum()           # equal sums differ by rounding
     if values.size <= EXACT:
-        signs = np.array(list(product((1.0, -1.0), repeat=values.size - 1))).reshape(-1, values.size - 1)
+        signs = np.array(list(product((1.0, -1.0), repeat=values.size - 1))).reshape(
+            2 ** (values.size - 1), values.size - 1)
         return float((np.abs(values[0] + signs @ values[1:]) >= enough).mean())         # the other half mirrors it
     rng = np.random.default_rng(seed)
     hits = sum(abs(float(rng.choice((1.0, -1.0), values.size) @ values)) >= enough for _ in range(draws))
     return (hits + 1) / (draws + 1)
+
+
+def sign_flip_above(values: Sequence[float], *, draws: int = 9999, seed: int = 0) -> float:
+    """One-sided p that values, each of which could as well have had the other sign, have a mean of 0 or less.
+
+    Half of `sign_flip`'s where their sum is above 0, else 1: the signs have a symmetric distribution. Exact where the values
+    scatter symmetrically about 0; where about a lesser number, p is too large.
+
+    >>> sign_flip_above([1.0, 2.0, 3.0]), sign_flip_above([-1.0, -1.0]), sign_flip_above([0.0])
+    (0.125, 1.0, 1.0)
+    """
+    return sign_flip(values, draws=draws, seed=seed) / 2 if math.fsum(values) > 0 else 1.0
 
 
 def paired_bootstrap(a: ArrayLike, b: ArrayLike, statistic: Statistic, draws: int = 9999, seed: int = 0, *,

@@ -1,4 +1,4 @@
-"""Building operators from operators: matrices, the identity, composition, scaling, adjoints, stacking."""
+"""Building operators from operators: matrices, the identity, composition, scaling, adjoints, restriction to real images."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from assay.arrays import InputError
+from assay.arrays import InputError, from_channels, to_channels, to_complex
 from assay.operators.protocol import LinearOperator
 
 
@@ -149,3 +149,44 @@ class Adjoint:
 
     def adjoint(self, y: Tensor) -> Tensor:
         return self.operator.forward(y)
+
+
+@dataclass(frozen=True)
+class RealImages:
+    """x ↦ (Re A x, Im A x) for real images x: a real operator, whose adjoint is Re Aᴴ(y₁ + i y₂).
+
+    Its kernel is what a complex A cannot show of real images. For a Fourier mask these are the frequencies k where neither
+    k nor −k is measured: fewer than those that are not measured.
+
+    >>> A = RealImages(Matrix(torch.tensor([[1j, 0j]])))
+    >>> A.forward(torch.tensor([[2.0, 3.0]])).tolist()
+    [[[0.0], [2.0]]]
+    """
+
+    operator: LinearOperator
+
+    def __post_init__(self) -> None:
+        if not self.operator.dtype.is_complex:
+            raise InputError(f"operator {self.operator.name!r} is real already")
+
+    @property
+    def name(self) -> str:
+        return f"{self.operator.name}, real images"
+
+    @property
+    def domain(self) -> tuple[int, ...]:
+        return self.operator.domain
+
+    @property
+    def range(self) -> tuple[int, ...]:
+        return (2, *self.operator.range)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.operator.dtype.to_real()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return to_channels(self.operator.forward(to_complex(x)))
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        return self.operator.adjoint(from_channels(y)).real

@@ -72,9 +72,11 @@ CRITERION: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {      # kind ->
     "flips-within": (("within",), ("over_random", "louder")),
     "worsens-with-more": (("base",), ("tolerance",)),
     "worse-than-established": (("margin",), ()),
+    "invents": (("threshold",), ("alpha", "contrast")),
     "certifies": (("within", "at_most"), ("share",)),
     "measures": ((), ()),
 }
+ALSO_NEEDED = {"worsens-with-more": ("tolerance",), "invents": ("alpha", "contrast")}
 REFUSAL = {"rate-above": ("most",), "mean-above": ("most", "number"), "drop-above": ("most",),
            "sensitivity-below": ("least",)}                                 # kind -> keys that it needs
 TOP: dict[str, Type] = {
@@ -146,8 +148,9 @@ def _criterion(criterion: Mapping[str, Any], where: str, name: str) -> None:
     allowed = {key: types[key] for key in ("kind", "sentence", "level", *needed, *further)}
     _table(criterion, allowed, where, f"{name}, criterion {kind!r}", needed=("sentence",))
     given = [key for key in needed if key in criterion]
-    if kind == "worsens-with-more" and "tolerance" not in criterion:
-        raise ProfileError(f"{where}: {name}, criterion {kind!r}: 'tolerance' is missing")
+    for key in ALSO_NEEDED.get(kind, ()):
+        if key not in criterion:
+            raise ProfileError(f"{where}: {name}, criterion {kind!r}: {key!r} is missing")
     if needed and len(given) != 1:
         what = "is missing" if not given else "both say the same thing: give one"
         raise ProfileError(f"{where}: {name}, criterion {kind!r}: {' or '.join(map(repr, needed))} {what}")

@@ -24,6 +24,8 @@ CHANGED = {"codes": "Coded otherwise", "table": "With other values"}        # wh
 SIZES = 4               # sizes of change shown per ladder
 DIFFERENCES = ("Change: |changed − original|. Errors: |image − truth|, the truth being the changed image where the image "
                "was changed, and the original where the data were. One grey window for the row: {window}.")
+HIDDEN = ("The structure: what the errors of other images have in common in the kernel of the measurement, so that the "
+          "original with it gives the same data. Errors: |image − original|. One grey window for the row: {window}.")
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -233,11 +235,12 @@ def _strip(view: _View, row: Finding, title: str) -> Strip:
     truth = shown[0][1]
     high = float(np.nanmax(truth)) if truth.size else 1.0
     outline = _panel(view, row, "detail")
+    told = HIDDEN if space_of(view.check) == "kernel" else DIFFERENCES
     panels = tuple(Panel(title=name, uri=data_uri(image, low=0.0, high=high, outline=outline), lines=lines,
                          alt=f"{name}, {row.sample}: {'; '.join(lines)}") for name, image, lines in shown)
     differences, top = _differences(view, row, systems)
     return Strip(title=title, panels=panels, differences=differences,
-                 note=f"One grey window for the row: 0 to {significant(high, 3)}.", difference_note=DIFFERENCES.format(
+                 note=f"One grey window for the row: 0 to {significant(high, 3)}.", difference_note=told.format(
                      window=f"0 to {significant(top, 2)}"))
 
 
@@ -254,8 +257,10 @@ def _differences(view: _View, row: Finding, systems: Sequence[str]) -> tuple[tup
                                         if worst is not None and normal is not None])
     if changed is not None and changed.shape != original.shape:
         return (), 0.0
-    images = [] if changed is None else [("The change itself", np.abs(changed - original))]
-    truth = original if changed is None or space_of(view.check) == "measurement" else changed
+    hidden = space_of(view.check) == "kernel"
+    name = "The structure itself" if hidden else "The change itself"
+    images = [] if changed is None else [(name, np.abs(changed - original))]
+    truth = original if changed is None or hidden or space_of(view.check) == "measurement" else changed
     for system in systems:
         output = _panel(view, row, f"worst:{system}")
         if output is not None and output.shape == truth.shape:
@@ -270,12 +275,16 @@ def _difference_panels(row: Finding, images: Sequence[tuple[str, NDArray[Any]]])
 
 
 def _changed_title(view: _View) -> str:
+    if space_of(view.check) == "kernel":
+        return "Original + structure found"
     return "Original + detail" if str(view.check["id"]) in ("structure", "kernel") else "Original + change"
 
 
 def _norm_text(view: _View, row: Finding) -> str:
     if row.size is None:
         return "size of the change: not applicable"
+    if space_of(view.check) == "kernel":
+        return f"the same data; the structure has a contrast of {amount(row.size, row.unit)} ({row.unit})"
     if space_of(view.check) == "measurement":
         return f"size of the change: {amount(row.size, row.unit)} of the data ({row.unit}), shown as an image"
     return f"size of the change: {amount(row.size, row.unit)} ({row.unit})"
