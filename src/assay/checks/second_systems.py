@@ -29,8 +29,8 @@ def lent(check: Check, system: str, bench: Bench, x: Examples, level: float, wit
     """For each second system the member of the set, per example, that Auto-PGD finds worst for it in so many `steps`.
 
     The run does not end where that system's decision turns: a change that only just turns it seldom turns another
-    (Dong et al., CVPR 2018). A system that raises on a single sample lends nothing. `InputError` for a set without a way
-    uphill.
+    (Dong et al., CVPR 2018). A system that raises on a single sample lends nothing. `InputError` for a set that no gradient
+    searches.
     """
     if not isinstance(within, ConvexSet):
         raise InputError(f"check {check.id!r}: changes are carried over within a set that gradients search, such as "
