@@ -153,6 +153,14 @@ def test_another_number_of_classes_is_refused(tmp_path):
         session_from({"systems": ("notes-cnn",), "data": str(path)})
 
 
+@pytest.mark.parametrize("scores", [1, 3])
+def test_a_system_of_another_number_of_classes_is_refused_before_anything_runs(tmp_path, scores):
+    system = TextSystem(lambda texts: [[0.0] * scores for _ in texts], name="mine")
+    with pytest.raises(InputError, match=rf"'mine' scores {scores} classes, and the audited data have 2 \(low, high\)"):
+        audit(system, DATA, established=[], out=tmp_path / "a", budget="demo")
+    assert not (tmp_path / "a").exists()
+
+
 def test_texts_given_to_an_image_classifier_are_refused(tmp_path):
     with pytest.raises(InputError, match="do not go together"):
         session_from({"systems": ("lenet",), "data": "bundled:notes"})

@@ -190,5 +190,7 @@ def test_what_has_no_masking_threshold_is_refused():
     for given, word in ((short, "longer recordings"), (silent, "s1: silent"), (picture, "rate")):
         with pytest.raises(InputError, match=word):
             MaskedSound().zero(given)
+    assert "at least" in registry.unfit({"kind": "masked-sound"}, short)        # so that the check is not applicable
+    assert registry.unfit({"kind": "masked-sound"}, x) == ""
     with pytest.raises(InputError, match="a level in dB"):
         MaskedSound(level=1e6)

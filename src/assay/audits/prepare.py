@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ TASKS = {"reconstruction": reconstruction, "classification": classification, "te
          "codes": codes, "sound": sound, "table": table, "verification": verification}
 SHIPPED_ROWS = names("table")               # the only tables whose fields the shipped systems know
 WRITTEN = ("text", "codes", "table")        # tasks whose records have equivalent ones that can all be listed
+SCORED = ("text", "codes", "sound", "verification", "table")     # of images it may score more classes than the data show
 TABLES = (".csv", ".tsv")        # data that are texts, or rows where their fields are declared
 
 
@@ -44,6 +45,8 @@ def session_from(recipe: Mapping[str, Any] | Recipe, *, systems: Mapping[str, ca
     task = TASKS[words.task]
     audited, tuning = task.datasets(words) if data is None else task.split(data)
     present = [made.get(name) or loaded(words, name, "audited") for name in words.systems]
+    if words.task in SCORED:
+        _score_the_classes(present, audited)
     choices: dict[str, Any] = {}
     seconds: list[catalogue.Loaded] = []
     for beside, into in ((words.established, present), (words.surrogates, seconds)):
@@ -65,6 +68,23 @@ def session_from(recipe: Mapping[str, Any] | Recipe, *, systems: Mapping[str, ca
                    groups=groups_of(words.groups, words.data, audited.ids) if words.groups else {},
                    recipe=None if made or data is not None else said.data_dict(),
                    profile=_with_tariff(_filled_in(dict(asked), audited), words, audited))
+
+
+def _score_the_classes(systems: Sequence[catalogue.Loaded], audited: Dataset) -> None:
+    """`InputError` where a system has other classes than the data; one that raises is told row by row, by the audit."""
+    classes = audited.record.classes
+    for found in systems:
+        try:
+            scored = text.scores_of(found, audited)
+        except InputError:
+            raise
+        except Exception:
+            continue
+        if scored != len(classes):
+            raise InputError(
+                f"system {found.record.name!r} scores {scored} classes, and the audited data have {len(classes)} "
+                f"({', '.join(classes[:5])}{', …' if len(classes) > 5 else ''}); return one score for each, or name every "
+                "class that it scores, in its order, with --classes FILE")
 
 
 def _with_tariff(profile: dict[str, Any], words: Recipe, data: Dataset) -> dict[str, Any]:

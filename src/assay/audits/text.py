@@ -41,9 +41,14 @@ def established(words: Recipe, name: str, audited: Dataset,
                 tuning: Dataset | None) -> tuple[catalogue.Loaded, dict[str, Any]]:
     """The established classifier, with the weights it ships with; `InputError` where it scores other classes."""
     found = loaded(words, name, "established")
-    scores = found.system(audited.fetch((0,)).inputs)       # type: ignore[operator]  # a classifier, not a family
-    if scores.shape[1] != len(audited.record.classes):
-        raise InputError(f"established {name!r} scores {scores.shape[1]} classes, and the audited data have "
+    if (scored := scores_of(found, audited)) != len(audited.record.classes):
+        raise InputError(f"established {name!r} scores {scored} classes, and the audited data have "
                          f"{len(audited.record.classes)}; name another with --established module:factory, or leave it out "
                          "with --established none")
     return found, {}
+
+
+def scores_of(found: catalogue.Loaded, audited: Dataset) -> int:
+    """How many classes the system scores, asked of the first sample."""
+    scores = found.system(audited.fetch((0,)).inputs)       # type: ignore[operator]  # a classifier, not a family
+    return int(scores.shape[1])

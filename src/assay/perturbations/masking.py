@@ -94,6 +94,13 @@ def window_of(rate: int) -> int:
     return int(2 ** round(math.log2(WINDOW * rate)))
 
 
+def too_short(x: Examples) -> str:
+    """Why sounds are too short for a masking threshold, or ""."""
+    length, samples = window_of(x.rate), x.inputs.shape[1]
+    return "" if samples >= length else (f"a masking threshold needs at least {length} samples ({length / x.rate:.3f} s), "
+                                         f"and these sounds have {samples}")
+
+
 def above_threshold(x: Examples, changed: Tensor) -> PerExample:
     """max over frames and bins of 20 log₁₀ |A (x′ − x)| − θ, in dB: how far what was added is above the threshold at most.
 
@@ -116,10 +123,10 @@ def _masking(x: Examples) -> Masking:
     if not x.decibels or x.inputs.ndim != 2:
         raise InputError(f"a masking threshold is that of sounds (batch, samples) with a rate, not of inputs of shape "
                          f"{tuple(x.inputs.shape)}")
+    if reason := too_short(x):
+        raise InputError(f"{reason}; give longer recordings")
     length, samples = window_of(x.rate), x.inputs.shape[1]
-    if (inner := inner_frames(samples, length)) < 1:
-        raise InputError(f"a masking threshold needs at least {length} samples ({length / x.rate:.3f} s), and these sounds "
-                         f"have {samples}; give longer recordings")
+    inner = inner_frames(samples, length)
     hertz = torch.arange(length // 2 + 1, dtype=torch.float64) * x.rate / length
     bounds = []
     for sample, spectra in zip(x.ids, analysed(x.inputs.detach().double(), length), strict=True):

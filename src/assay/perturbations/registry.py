@@ -15,7 +15,7 @@ from assay.perturbations.field_ball import FieldBall
 from assay.perturbations.field_changes import FieldChanges
 from assay.perturbations.fields import Fields, fields_from, load_fields
 from assay.perturbations.geometric import Affine
-from assay.perturbations.masking import MaskedSound
+from assay.perturbations.masking import MaskedSound, too_short
 from assay.perturbations.occlusion import MARKS, AddedDetail, Occlusion
 from assay.perturbations.phrases import load_table
 from assay.perturbations.protocol import Examples, PerturbationSet
@@ -153,7 +153,7 @@ def table_of(spec: Mapping[str, Any]) -> tuple[str, str] | None:
 NESTED = (Affine, FieldBall, FieldChanges, InputBall, MaskedSound, Through, Written)
 OF_IMAGES = frozenset({"added-detail", "affine", "corruption", "hidden-cue", "occlusion", "patch"})
 OF_FIELDS = frozenset({"field-ball", "fields"})
-MAY_NOT_FIT = OF_IMAGES | OF_FIELDS                 # see `unfit`
+MAY_NOT_FIT = OF_IMAGES | OF_FIELDS | {"masked-sound"}      # see `unfit`
 NEED_TRUTH = frozenset({"through", "details"})      # changes of the true image
 SETS: dict[str, Builder] = {
     "acoustics": _acoustics,
@@ -178,6 +178,8 @@ def unfit(spec: Mapping[str, Any], x: Examples) -> str:
         words = {"irrelevant": "irrelevant = true", "changeable": "may_change = true"}
         said = words.get(within.which, f'monotone = "{within.direction}"')
         return "" if within.moving else f"{within.fields.name} declares no field with {said}"
+    if spec.get("kind") == "masked-sound":
+        return too_short(x)
     if spec.get("kind") not in OF_IMAGES:
         return ""
     if x.inputs.ndim != 4:
