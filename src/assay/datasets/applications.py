@@ -51,7 +51,7 @@ def applications(part: str) -> tuple[Application, ...]:
     """The applications of a part, drawn from its seed: the same on every machine.
 
     >>> len(applications("audited")), FIELDS.text(applications("audited")[0].row).splitlines()[1]
-    (200, 'district: Harbour')
+    (200, 'district: Station')
     """
     seed, count = PARTS[part]
     drawn = random.Random(seed)
