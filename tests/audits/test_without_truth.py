@@ -92,7 +92,7 @@ def test_checks_that_change_the_true_image_are_not_applicable(toml, tmp_path):
 def test_research_profile_asks_only_what_can_be_asked(tmp_path):
     plan = make_plan(session_from(words("research", write_kspace(tmp_path / "k.npy", mask_of()), budget="demo")))
     unknown = {s["check"] for s in plan.skipped if s["reason"] == "the true images are not known"}
-    assert unknown == {"tiny-image", "structure", "sampling", "kernel", "localised"}
+    assert unknown == {"tiny-image", "structure", "sampling", "kernel", "hallucination", "localised"}
 
 
 def test_the_change_is_measured_from_the_systems_own_image(finished):

@@ -135,7 +135,7 @@ def test_every_contraction_leaves_out_and_none_invents() -> None:
         assert judge(found.findings, ITEM, "net", role="audited").harmed == 0
 
 
-@pytest.mark.parametrize("share", [1.7, -2.0])
+@pytest.mark.parametrize("share", [1.7, -0.5])
 def test_showing_more_than_there_is_or_its_opposite_is_invention(share: float) -> None:
     world = World.of(0, spread=0.1)
     assert verdict(world, world.shows(share)).harmed == 16
@@ -143,7 +143,7 @@ def test_showing_more_than_there_is_or_its_opposite_is_invention(share: float) -
 
 def test_filling_in_the_mean_is_judged_by_whose_mean_it_is() -> None:
     """The mean of the images asked about is no common error. That of others is one: their structure, in every image."""
-    world = World.of(1, middle=0.0, spread=0.3)
+    world = World.of(1, spread=0.3)
     mine, others = world.unseen(world.images.mean(0)), world.unseen(World.of(2, spread=0.3).images.mean(0))
     assert verdict(world, lambda y: world.zero_filled(y) + mine).outcome is Outcome.NONE_FOUND
     assert verdict(world, lambda y: world.zero_filled(y) + others).harmed == 16
@@ -160,8 +160,11 @@ def test_other_systems_are_told_under_the_structure_and_random_signs_are_not_it(
 def test_a_naive_test_of_the_error_alone_would_blame_the_zero_filled_image(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World.of(0, spread=0.3)
     assert verdict(world, world.zero_filled).outcome is Outcome.NONE_FOUND
-    monkeypatch.setattr(hallucination, "invented", lambda w, v, d: ((w - v) * d).sum(1) / d.square().sum())
+    monkeypatch.setattr(hallucination, "added", lambda w, v: w - v)
+    assert verdict(world, world.zero_filled).outcome is Outcome.NONE_FOUND          # each of the parts would see it alone
     monkeypatch.setattr(hallucination, "invention", lambda w, v, w2, v2: ((w - v) * (w2 - v2)).sum(1))
+    assert verdict(world, world.zero_filled).outcome is Outcome.NONE_FOUND
+    monkeypatch.setattr(hallucination, "invented", lambda w, v, d: ((w - v) * d).sum(1) / d.square().sum())
     assert verdict(world, world.zero_filled).harmed == 16
 
 

@@ -13,7 +13,7 @@ from assay.checks.asked_once import asked_once, asked_positions, fit_positions
 from assay.checks.check import Bench, Check, UnitResult, key, method
 from assay.checks.exhibits import exhibit
 from assay.metrics import protocol as metrics
-from assay.metrics.invention import invented, invention, omission
+from assay.metrics.invention import added, invented, invention, omission
 from assay.numerics.norms import norm
 from assay.numerics.paired import sign_flip_above
 from assay.operators.algebra import RealImages
@@ -33,10 +33,10 @@ SAME = 2e-3                 # how far a stored structure may lie from the one th
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """The structure (…) that errors of the samples left out have in common, and what pairs of images say of it.
+    """The structure (…) that outputs of the samples left out have in common beyond their truths, and what pairs say of it.
 
-    `chance` (controls, …) are means of the same errors with random signs, of the structure's norm. `p` is that of no
-    invention; `invention` and `omission` are shares of the squared error in the kernel, whose sum is its common part.
+    `chance` (controls, …) are means of their errors with random signs, of the structure's norm. `p` is that of no invention;
+    `invention` and `omission` are shares of the squared error in the kernel, whose sum is its common part.
     """
 
     structure: Tensor
@@ -55,12 +55,13 @@ class Evidence:
 def hallucination(check: Check, system: str, bench: Bench, x: Examples) -> UnitResult:
     """`worst` is how much of one structure an output shows and its truth lacks (`assay.metrics.invention`), in ker A.
 
-    `perturbation` = { fit = 200, fit_from = "even" }: the structure is the mean error in the kernel over the samples that
-    the audit leaves out (at most half); the audited rows are the others. `average` is the same of means of those errors
-    with random signs; the other systems' rows under the structure are the control that has the same data. `size` is its
-    greatest contrast as a share of the image's peak. The same p stands in every row: that of sign flips over disjoint pairs
-    of images, one of each half. Sources of the question: Gottschling, Antun, Hansen and Adcock, SIAM Review 67 (2025);
-    Bhadra, Kelkar, Brooks and Anastasio, IEEE Trans. Med. Imaging 40 (2021), who map what is false in the kernel.
+    `perturbation` = { fit = 200, fit_from = "even" }: the structure is the mean output in the kernel, less the nearest
+    shrunk mean truth, over the samples that the audit leaves out (at most half); the audited rows are the others. `average`
+    is the same of means of their errors with random signs; the other systems' rows under the structure are the control that
+    has the same data. `size` is its greatest contrast as a share of the image's peak. The same p stands in every row: that
+    of sign flips over disjoint pairs of images, one of each half. Sources of the question: Gottschling, Antun, Hansen and
+    Adcock, SIAM Review 67 (2025); Bhadra, Kelkar, Brooks and Anastasio, IEEE Trans. Med. Imaging 40 (2021), who map what is
+    false in the kernel.
     """
     found = evidence(check, system, bench)
     outputs = {name: _output(target, x) for name, target in bench.systems.items()}
@@ -111,37 +112,39 @@ def _look(check: Check, system: str, bench: Bench) -> Evidence:
     n = min(len(fit), len(asked))
     turned = (*fit[n // 2: n], *fit[: n // 2])              # neighbours in a series are alike, and make no pair
     signs = 2.0 * torch.randint(2, (check.controls, n), generator=stream(bench.seed, check.id, "signs")) - 1
-    weights, sums, numbers = torch.cat([torch.ones(1, n), signs]) / n, [], []
+    sums, numbers = [], []
     for start in range(0, n, BATCH):
-        positions = turned[start: start + BATCH], asked[start: start + BATCH]
-        error, pairs = _pairs(bench.systems[system], bench, *positions)
-        sums.append(torch.tensordot(weights[:, start: start + BATCH].to(error.dtype), error, 1))
+        w, v, pairs = _pairs(bench.systems[system], bench, turned[start: start + BATCH], asked[start: start + BATCH])
+        chance = torch.tensordot(signs[:, start: start + BATCH].to(w.dtype), w - v, 1)
+        sums.append(torch.cat([w.sum(0, keepdim=True), v.sum(0, keepdim=True), chance]))
         numbers.append(pairs)
-    means, known = torch.stack(sums).sum(0), torch.cat(numbers, 1)
-    found = _evidence(means, *known)
+    found = _evidence(torch.stack(sums).sum(0) / n, *torch.cat(numbers, 1))
     _must_be_hidden(found.structure[None], bench.fetch(fit[:1]), real=_all_real(bench))
     return found
 
 
-def _pairs(target: Metered, bench: Bench, mine: tuple[int, ...], theirs: tuple[int, ...]) -> tuple[Tensor, Tensor]:
-    """The first samples' errors in the kernel, and for each pair: invention, omission, ‖e‖², ‖x‖² (4, batch)."""
-    (w, v, whole), (w2, v2, _) = (
-        (*kernel_parts(_output(target, x), x, real=_all_real(bench)), x.truth) for x in map(bench.fetch, (mine, theirs)))
-    assert whole is not None
-    return w - v, torch.stack([invention(w, v, w2, v2), omission(w, v, w2, v2), norm(w - v).square(), norm(whole).square()])
+def _pairs(target: Metered, bench: Bench, mine: tuple[int, ...], theirs: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor]:
+    """The first samples' w and v, and for each pair: invention, omission, ‖e‖², ‖x‖² (4, batch)."""
+    first, second = bench.fetch(mine), bench.fetch(theirs)
+    w, v = kernel_parts(_output(target, first), first, real=_all_real(bench))
+    others = kernel_parts(_output(target, second), second, real=_all_real(bench))
+    assert first.truth is not None
+    return w, v, torch.stack([invention(w, v, *others), omission(w, v, *others), norm(w - v).square(),
+                              norm(first.truth).square()])
 
 
-def _evidence(means: Tensor, added: Tensor, left: Tensor, errors: Tensor, images: Tensor) -> Evidence:
-    """From the mean error and those with random signs (1 + controls, …), and the numbers of the pairs (pairs,)."""
-    structure, (square, whole) = means[0], (float(values.mean()) for values in (errors, images))
+def _evidence(means: Tensor, more: Tensor, less: Tensor, errors: Tensor, images: Tensor) -> Evidence:
+    """From the means of w, of v and of errors with random signs (2 + controls, …), and the numbers of the pairs (pairs,)."""
+    structure, chance = added(means[0], means[1]), means[2:]
+    square, whole = (max(float(values.mean()), 1e-300) for values in (errors, images))
     if float(structure.norm()) <= FAINT * math.sqrt(whole):
-        return Evidence(structure=torch.zeros_like(structure), chance=torch.zeros_like(means[1:]), p=1.0, pairs=len(added),
-                        invention=0.0, omission=0.0)
-    scale = norm(means[:1]) / norm(means[1:]).clamp_min(1e-30)
+        return Evidence(structure=torch.zeros_like(structure), chance=torch.zeros_like(chance), p=1.0, pairs=len(more),
+                        invention=float(more.mean()) / square, omission=float(less.mean()) / square)
     rounding = FAINT * math.sqrt(whole * square)
-    return Evidence(structure=structure, chance=means[1:] * per_example(scale, means), pairs=len(added),
-                    p=sign_flip_above([value if abs(value) > rounding else 0.0 for value in added.tolist()]),
-                    invention=float(added.mean()) / square, omission=float(left.mean()) / square)
+    return Evidence(structure=structure, pairs=len(more),
+                    chance=chance * per_example(structure.norm() / norm(chance).clamp_min(1e-30), chance),
+                    p=sign_flip_above([value if abs(value) > rounding else 0.0 for value in more.tolist()]),
+                    invention=float(more.mean()) / square, omission=float(less.mean()) / square)
 
 
 def kernel_parts(output: Tensor, x: Examples, *, real: bool) -> tuple[Tensor, Tensor]:

@@ -26,7 +26,19 @@ def invented(shown: Tensor, truth: Tensor, structure: Tensor) -> PerExample:
     [1.0, 0.0, -0.5]
     """
     whole = structure.abs().square().sum().double().clamp_min(1e-300)
-    return inner(shown, structure[None]).minimum(inner(shown - truth, structure[None])) / whole
+    return inner(shown, structure[None]).minimum(inner(shown - truth, structure[None])).double() / whole
+
+
+def added(shown: Tensor, truth: Tensor) -> Tensor:
+    """w − c v, c = Re⟨w, v⟩/‖v‖² but at least 0 and at most 1: what w has beyond the nearest shrunk v. One image each.
+
+    >>> import torch
+    >>> v = torch.tensor([2.0, 0.0])
+    >>> [added(torch.tensor(w), v).tolist() for w in ([1.0, 0.0], [1.0, 3.0], [3.0, 0.0], [-1.0, 0.0])]
+    [[0.0, 0.0], [0.0, 3.0], [1.0, 0.0], [-1.0, 0.0]]
+    """
+    share = inner(shown[None], truth[None]) / truth.abs().square().sum().clamp_min(1e-30)
+    return shown - share.clamp(0, 1).to(shown.dtype) * truth
 
 
 def invention(shown: Tensor, truth: Tensor, others_shown: Tensor, others_truth: Tensor) -> PerExample:

@@ -74,7 +74,7 @@ def space_of(check: Mapping[str, Any]) -> str:
     >>> space_of({"id": "a", "perturbation": {"kind": "through"}}), space_of({"id": "b", "method": "sampling"})
     ('image', 'sampling')
     """
-    by_method = {"sampling": "sampling", "local-gain": "measurement", "hallucination": "kernel"}
+    by_method = {"sampling": "sampling", "local-gain": "measurement"}
     by_kind = {"inputs": "measurement", "through": "image", "details": "image"}
     kind = check.get("perturbation", {}).get("kind", "")
     return str(check.get("space") or by_method.get(check.get("method", "")) or by_kind.get(kind, "other"))

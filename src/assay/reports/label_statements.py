@@ -16,7 +16,7 @@ _LIMITS = {"row-as-test": 9, "row-not-tested": 7, "row-checks": 9, "row-evidence
 
 _MANNERS = {"Non-human behaviour": "non-human", "Unstable": "unstable", "No conclusion": "no-conclusion",
             "Not a proof of safety": "not-a-proof"}
-_CONTROLS = {"fooling-confidence": "average-noise"}
+_CONTROLS = {"fooling-confidence": "average-noise", "invented": "average-signs"}
 _WORST = {"certified-radius": "worst-proved-size", "gain-bound": "worst-proved-most"}
 _KINDS = {"demonstrated": "demonstrated", "searched-none-found": "searched", "certified": "certified",
           "incomplete": "incomplete"}

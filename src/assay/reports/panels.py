@@ -24,8 +24,8 @@ CHANGED = {"codes": "Coded otherwise", "table": "With other values"}        # wh
 SIZES = 4               # sizes of change shown per ladder
 DIFFERENCES = ("Change: |changed − original|. Errors: |image − truth|, the truth being the changed image where the image "
                "was changed, and the original where the data were. One grey window for the row: {window}.")
-HIDDEN = ("The structure: what the errors of other images have in common in the kernel of the measurement, so that the "
-          "original with it gives the same data. Errors: |image − original|. One grey window for the row: {window}.")
+HIDDEN = ("The structure: what outputs for other samples have in common in the kernel of the measurement, and true images "
+          "not; with it the original gives the same data. Errors: |image − original|. One grey window: {window}.")
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -235,7 +235,7 @@ def _strip(view: _View, row: Finding, title: str) -> Strip:
     truth = shown[0][1]
     high = float(np.nanmax(truth)) if truth.size else 1.0
     outline = _panel(view, row, "detail")
-    told = HIDDEN if space_of(view.check) == "kernel" else DIFFERENCES
+    told = HIDDEN if _hidden(view) else DIFFERENCES
     panels = tuple(Panel(title=name, uri=data_uri(image, low=0.0, high=high, outline=outline), lines=lines,
                          alt=f"{name}, {row.sample}: {'; '.join(lines)}") for name, image, lines in shown)
     differences, top = _differences(view, row, systems)
@@ -257,7 +257,7 @@ def _differences(view: _View, row: Finding, systems: Sequence[str]) -> tuple[tup
                                         if worst is not None and normal is not None])
     if changed is not None and changed.shape != original.shape:
         return (), 0.0
-    hidden = space_of(view.check) == "kernel"
+    hidden = _hidden(view)
     name = "The structure itself" if hidden else "The change itself"
     images = [] if changed is None else [(name, np.abs(changed - original))]
     truth = original if changed is None or hidden or space_of(view.check) == "measurement" else changed
@@ -274,8 +274,13 @@ def _difference_panels(row: Finding, images: Sequence[tuple[str, NDArray[Any]]])
                        alt=f"{name}, {row.sample}, difference image") for name, image in images), top
 
 
+def _hidden(view: _View) -> bool:
+    """Whether the check adds nothing, but finds a structure that the data cannot show."""
+    return view.check.get("method") == "hallucination"
+
+
 def _changed_title(view: _View) -> str:
-    if space_of(view.check) == "kernel":
+    if _hidden(view):
         return "Original + structure found"
     return "Original + detail" if str(view.check["id"]) in ("structure", "kernel") else "Original + change"
 
@@ -283,7 +288,7 @@ def _changed_title(view: _View) -> str:
 def _norm_text(view: _View, row: Finding) -> str:
     if row.size is None:
         return "size of the change: not applicable"
-    if space_of(view.check) == "kernel":
+    if _hidden(view):
         return f"the same data; the structure has a contrast of {amount(row.size, row.unit)} ({row.unit})"
     if space_of(view.check) == "measurement":
         return f"size of the change: {amount(row.size, row.unit)} of the data ({row.unit}), shown as an image"

@@ -54,7 +54,7 @@ METRICS = {
 }
 
 # What the average case is called where it is not random changes of the same size.
-CONTROLS = {"fooling-confidence": "Uniform noise, nothing searched"}
+CONTROLS = {"invented": "The same errors with random signs", "fooling-confidence": "Uniform noise, nothing searched"}
 
 # What the worst case is called where it was proved and not found.
 WORST = {"certified-radius": "Size proved harmless", "gain-bound": "Proved: at most"}
