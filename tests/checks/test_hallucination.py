@@ -98,7 +98,8 @@ def test_a_planted_structure_is_shown_exactly_once_where_nothing_else_is_hidden(
     world = World.of(0, hidden=False)
     d = world.structure(0.2)
     found = ask(world, lambda y: world.zero_filled(y) + d)
-    assert [row.worst for row in found.findings] == pytest.approx([1.0] * 16)
+    assert [row.extra["amount"] for row in found.findings] == pytest.approx([1.0] * 16)
+    assert [row.worst for row in found.findings] == pytest.approx([row.size for row in found.findings])
     assert found.findings[0].extra["p"] == pytest.approx(2.0**-16)
     assert found.findings[0].extra["invention"] == pytest.approx(1.0)
     assert torch.allclose(next(iter(found.witnesses.values())), d)
@@ -180,7 +181,7 @@ def test_a_structure_found_on_the_judged_images_would_be_there_by_chance(monkeyp
     assert verdict(world, shows).outcome is Outcome.NONE_FOUND
     same = asked_positions(CHECK, 16, labelled=False)
     monkeypatch.setattr(hallucination, "fit_positions", lambda check, count: (*same[4:], *same[:4]))
-    assert [row.worst for row in ask(world, shows).findings] != pytest.approx([0.0] * 8, abs=0.3)
+    assert [row.extra["amount"] for row in ask(world, shows).findings] != pytest.approx([0.0] * 8, abs=0.3)
     monkeypatch.setattr(hallucination, "invention", lambda w, v, w2, v2: ((w - v) * (w - v)).sum(1))
     assert ask(world, shows).findings[0].extra["p"] == 2.0**-8
 
@@ -205,8 +206,10 @@ def test_false_alarms_and_power_over_a_hundred_audits_each() -> None:
 def test_rows_count_by_amount_contrast_and_p() -> None:
     world = World.of(0, hidden=False)
     row = ask(world, lambda y: world.zero_filled(y) + world.structure(0.2)).findings[0]
-    for change, fires in (({}, True), ({"worst": 0.4}, False), ({"size": 0.04}, False), ({"worst": 0.5, "size": 0.11}, True),
-                          ({"worst": 0.5, "size": 0.09}, False), ({"extra": {"p": 0.02}}, False), ({"extra": {}}, False)):
+    for change, fires in (
+            ({}, True), ({"worst": 0.04}, False), ({"worst": 0.05}, True), ({"extra": {"p": 0.01, "amount": 0.5}}, True),
+            ({"extra": {"p": 0.01, "amount": 0.4}}, False), ({"extra": {"p": 0.02, "amount": 1.0}}, False),
+            ({"extra": {}}, False)):
         assert harmed(dataclasses.replace(row, **change), ITEM["criterion"]) is fires
 
 

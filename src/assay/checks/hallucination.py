@@ -53,15 +53,15 @@ class Evidence:
 
 @method("hallucination")
 def hallucination(check: Check, system: str, bench: Bench, x: Examples) -> UnitResult:
-    """`worst` is how much of one structure an output shows and its truth lacks (`assay.metrics.invention`), in ker A.
+    """`worst` is the contrast, a share of the peak, of one structure in ker A that an output shows and its truth lacks.
 
     `perturbation` = { fit = 200, fit_from = "even" }: the structure is the mean output in the kernel, less the nearest
-    shrunk mean truth, over the samples that the audit leaves out (at most half); the audited rows are the others. `average`
-    is the same of means of their errors with random signs; the other systems' rows under the structure are the control that
-    has the same data. `size` is its greatest contrast as a share of the image's peak. The same p stands in every row: that
-    of sign flips over disjoint pairs of images, one of each half. Sources of the question: Gottschling, Antun, Hansen and
-    Adcock, SIAM Review 67 (2025); Bhadra, Kelkar, Brooks and Anastasio, IEEE Trans. Med. Imaging 40 (2021), who map what is
-    false in the kernel.
+    shrunk mean truth, over the samples that the audit leaves out (at most half); the audited rows are the others. Its own
+    greatest contrast is `size`; the share of it that is shown (`assay.metrics.invention`) is told as `amount`. `average` is
+    the contrast of means of errors with random signs; the other systems' rows under the structure are the control that has
+    the same data. The same p stands in every row: that of sign flips over disjoint pairs of images, one of each half.
+    Sources of the question: Gottschling, Antun, Hansen and Adcock, SIAM Review 67 (2025); Bhadra, Kelkar, Brooks and
+    Anastasio, IEEE Trans. Med. Imaging 40 (2021), who map what is false in the kernel.
     """
     found = evidence(check, system, bench)
     outputs = {name: _output(target, x) for name, target in bench.systems.items()}
@@ -192,18 +192,19 @@ def _must_be_hidden(structure: Tensor, x: Examples, *, real: bool) -> None:
 
 def _rows(check: Check, name: str, origin: str, bench: Bench, x: Examples, output: Tensor,
           found: Evidence) -> list[Finding]:
-    """The system's amounts of the structure that was found in the errors of `origin`, beside those of chance if its own."""
+    """The system's contrasts of the structure that was found for `origin`, beside those of chance if its own."""
     assert x.truth is not None
     w, v = kernel_parts(output, x, real=not found.structure.is_complex())
-    amounts, own = invented(w, v, found.structure), name == origin
-    chance = torch.stack([invented(w, v, d) for d in found.chance]) if own and len(found.chance) else torch.zeros(0, len(x))
     size = found.structure.abs().amax() / x.truth.abs().flatten(1).amax(1).clamp_min(1e-30)
+    amounts, own = invented(w, v, found.structure), name == origin
+    beside = [size * invented(w, v, d) for d in found.chance] if own else []
+    chance = torch.stack(beside) if beside else torch.zeros(0, len(x))
     metric = metrics.find(check.metric)
     return [Finding(
         check=check.id, system=name, role=bench.roles[name], sample=sample, origin=origin, origin_sample=sample, level=None,
         unit=check.unit, metric=metric.id, better=metric.better, normal=None,
         average=float(chance[:, i].mean()) if len(chance) else None,
         average_low=float(chance[:, i].amin()) if len(chance) else None,
-        average_high=float(chance[:, i].amax()) if len(chance) else None, worst=float(amounts[i]), size=float(size[i]),
-        control_size=None, controls=len(chance), forward=3 if own else 1, stop=Stop.CONVERGED,
-        extra=found.numbers if own else {}) for i, sample in enumerate(x.ids)]
+        average_high=float(chance[:, i].amax()) if len(chance) else None, worst=float(amounts[i] * size[i]),
+        size=float(size[i]), control_size=None, controls=len(chance), forward=3 if own else 1, stop=Stop.CONVERGED,
+        extra={"amount": float(amounts[i]), **(found.numbers if own else {})}) for i, sample in enumerate(x.ids)]

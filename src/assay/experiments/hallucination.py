@@ -128,7 +128,7 @@ def checked(name: str, reconstruct: Callable[[Tensor], Tensor], a: MaskedFourier
                   families={}, fetch=fetch, count=len(truth))
     findings = run_check(check, name, bench, fetch(asked_positions(check, len(truth), labelled=False))).findings
     verdict, found = judge(findings, item, name, role="audited"), evidence(check, name, bench)
-    contrasts = [(row.worst or 0.0) * (row.size or 0.0) for row in findings]
+    contrasts = [row.worst or 0.0 for row in findings]
     return {"outcome": verdict.outcome.value, "harmed": verdict.harmed, "judged": verdict.n, "p": found.p,
             "contrast": sum(contrasts) / len(contrasts), "found": found.structure.tolist()}
 

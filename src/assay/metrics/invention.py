@@ -60,5 +60,5 @@ def _of_a_structure(response: Response) -> PerExample:
 
 
 INVENTED = register(Metric(
-    id="invented", name="Invented structure shown", unit="share of the structure found", better="lower", least=-math.inf,
+    id="invented", name="Contrast of an invented structure", unit="share of the peak", better="lower", least=-math.inf,
     greatest=math.inf, has_normal=False, needs_truth=True, compute=_of_a_structure))

@@ -49,7 +49,7 @@ METRICS = {
     "manitest": ("Distance along the orbit to another decision", "share of the image's norm"),
     "fooling-confidence": ("Confidence in a class", "share"),
     "held-out-success": ("Success on views held out", "share of the views"),
-    "invented": ("Invented structure shown", "share of the structure found"),
+    "invented": ("Contrast of an invented structure", "share of the peak"),
     "lipschitz-ceiling": ("The same for a system that shows the detail in full", "output per input change"),
 }
 

@@ -15,8 +15,8 @@ A criterion is data with a `kind`:
   by more: not worse than what people trust already. Paired, and symmetrical: the established method is judged against the
   first audited system in the same way, so the two counts are the discordant pairs of a sign test. Where the other's own
   search carries a serious flag the pair says nothing and is not judged;
-- "invents": the share `worst` of one structure, found on other samples, is at least `threshold`, its contrast (the share
-  times `size`) at least `contrast`, and the p of no invention, one for all samples, at most `alpha`;
+- "invents": of one structure, found on other samples, at least the share `threshold` is shown, at a contrast (`worst`) of
+  at least `contrast`, and the p of no invention, one for all samples, is at most `alpha`;
 - "certifies": nothing is harm. `worst` is a size within which the decision was proved to hold; for at least the share
   `share` of the rightly decided samples it must be at least `within`; or, with `at_most`, a gain proved to be the greatest;
 - "measures": nothing is harm. The numbers are told, and the verdict is `not applicable`: a measurement, not a test.
@@ -75,7 +75,7 @@ def harmed(finding: Finding, criterion: Mapping[str, Any], beside: Finding | Non
         return bool(finding.worst <= criterion["within"] and chance >= needed)
     if kind == "invents":
         sure = finding.extra.get("p", 1.0) <= criterion["alpha"]
-        return bool(sure and worst >= criterion["threshold"] and worst * (finding.size or 0.0) >= criterion["contrast"])
+        return bool(sure and worst >= criterion["contrast"] and finding.extra.get("amount", 0.0) >= criterion["threshold"])
     if kind == "worse-than-established":
         return _worse(finding, beside, float(criterion["margin"]))
     if finding.normal is None:
