@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,10 @@ from assay.datasets.bundled import SETS
 from assay.datasets.formats_wav import holds_sounds
 from assay.datasets.groups import groups_of
 from assay.datasets.measured import Dataset
+from assay.letters import deceptive
 from assay.perturbations.registry import OF_FIELDS
 from assay.profiles import load as profiles
+from assay.records import DataRecord
 from assay.systems import catalogue
 from assay.systems.fitting import METHODS
 
@@ -50,11 +52,21 @@ def session_from(recipe: Mapping[str, Any] | Recipe, *, systems: Mapping[str, ca
     asked = profile or profiles.at_noise(profiles.load(
         words.profile, task=words.task, budget=words.budget, truth=audited.record.truth), audited.record.noise)
     validate_words(asked)
+    _refuse_deceptive([loaded.record.name for loaded in present], audited.record)
     return Session(name=" and ".join(words.systems), systems=present, data=audited, seed=words.seed, shard=task.SHARD,
                    keep=task.KEEP, choices=choices,
                    groups=groups_of(words.groups, words.data, audited.ids) if words.groups else {},
                    recipe=None if made or data is not None else said.data_dict(),
                    profile=_with_fields(dict(asked), audited.record.options.get("fields")))
+
+
+def _refuse_deceptive(systems: Sequence[str], data: DataRecord) -> None:
+    """`InputError` for a name that a label would refuse once everything has run; hidden characters it writes out instead."""
+    for what, names in (("system", systems), ("class", data.classes), ("data", (data.id, data.description))):
+        for name in names:
+            if reason := deceptive("".join(c for c in name if c.isprintable())):
+                raise InputError(f"{what} {name!r} {reason}, so a reader may take it for another, and no warning label "
+                                 "could be written; rename it in plain letters")
 
 
 def _with_fields(profile: dict[str, Any], fields: Any) -> dict[str, Any]:
