@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from assay.audits.replay import differing
 from assay.checks.check import METHODS, Bench, Check, run_check
 from assay.checks.held_out import held_out, judge, mask_of, sticker_set
 from assay.checks.physical import replayed
@@ -148,10 +149,28 @@ def test_a_stored_sticker_gives_its_numbers_again(mask):
         assert all(numbers[n] == row.extra[n] for n in numbers if "." in n and n in row.extra)
         if row.origin == row.system:
             assert numbers["average"] == row.average
+            assert {"targeted.worst", "targeted.average"} <= set(numbers)
     i = x.ids.index(next(iter(result.witnesses)).split("|")[1])
     broken = result.witnesses[f"net|s{i}|0.25"].clone()
-    broken[:-1] = 0.0
+    broken[:x.inputs.shape[1]] = 0.0
     assert replayed(check, result.findings[i], of, x.only(i), broken[None])["worst"] != result.findings[i].worst
+
+
+def test_the_sticker_for_one_class_is_replayed_from_a_witness_of_its_own():
+    """Broken twins: another sticker, and none at all, do not give the recorded success."""
+    x, of = examples(), bench(Linear())
+    result = run_check(CHECK, "net", of, x)
+    channels = x.inputs.shape[1]
+    name = next(iter(result.witnesses))
+    i = x.ids.index(name.split("|")[1])
+    row, stored = replace(result.findings[i], extra={**result.findings[i].extra}), result.witnesses[name]
+    assert stored.shape[0] == 2 * channels + 1 and row.extra["targeted.worst"] > 0
+    assert replayed(CHECK, row, of, x.only(i), stored[None])["targeted.worst"] == row.extra["targeted.worst"]
+    other = stored.clone()
+    other[channels + 1:] = 1 - other[channels + 1:]
+    assert replayed(CHECK, row, of, x.only(i), other[None])["targeted.worst"] != row.extra["targeted.worst"]
+    missing = replayed(CHECK, row, of, x.only(i), stored[None, :channels + 1])
+    assert any("targeted.worst" in line for line in differing(row, missing))
 
 
 def test_a_system_without_gradients_is_asked_and_told_so():

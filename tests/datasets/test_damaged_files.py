@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import os
+import zipfile
+import zlib
 
+import h5py
 import numpy as np
+import pydicom
 import pytest
 from written import (
     one_dicom,
@@ -15,6 +20,7 @@ from written import (
     one_png,
     refused,
     stack,
+    write_dicom,
     write_fortran,
     write_hdf5,
     write_multiframe,
@@ -27,6 +33,7 @@ from written import (
 
 from assay.arrays import InputError
 from assay.datasets.sources import load_images, load_kspace
+from assay.datasets.texts import load_texts
 
 TRUNCATED = [(load_images, write_npy), (load_images, write_fortran), (load_images, write_npz),
              (load_images, write_packed_npz), (load_images, write_hdf5), (load_images, write_nifti),
@@ -109,3 +116,66 @@ def test_kinds_that_are_not_read(name, load, tmp_path):
         refused(load, tmp_path / name, "convert it to one of", ".npy")
     else:
         refused(load, tmp_path / name, "not a")
+
+
+# --- what `python -m attacks.fuzz` found ---
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_matlab_type_that_there_is_not_does_not_reach_scipy(packed, tmp_path):
+    """Its compiled reader ends the process on such a file: the imaginary part is named by a type out of the list."""
+    path = one_mat(tmp_path)
+    content = bytearray(path.read_bytes())
+    at = content.rindex((7).to_bytes(4, "little") + (16 * 16 * 4).to_bytes(4, "little"))
+    content[at] = 99
+    inner = bytes(content[128:])
+    if packed:
+        deflated = zlib.compress(inner)
+        inner = (15).to_bytes(4, "little") + len(deflated).to_bytes(4, "little") + deflated
+    path.write_bytes(bytes(content[:128]) + inner)
+    refused(load_kspace, path, "type 99")
+
+
+def test_members_packed_in_a_damaged_way_are_refused(tmp_path):
+    out = io.BytesIO()
+    np.save(out, stack())
+    with zipfile.ZipFile(tmp_path / "a.npz", "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("images.npy", out.getvalue())
+    content = bytearray((tmp_path / "a.npz").read_bytes())
+    content[60] ^= 0xFF
+    (tmp_path / "a.npz").write_bytes(content)
+    refused(load_images, tmp_path / "a.npz", "truncated or not")
+
+
+@pytest.mark.parametrize(("tag", "value"), [("Rows", [3, 4]), ("NumberOfFrames", [2, 3]), ("RescaleSlope", ["1", "2"])])
+def test_dicom_numbers_that_are_several_are_refused(tag, value, tmp_path):
+    write_dicom(tmp_path / "a.dcm", stack(1)[0].astype(np.uint16))
+    file = pydicom.dcmread(tmp_path / "a.dcm")
+    setattr(file, tag, value)
+    pydicom.dcmwrite(tmp_path / "a.dcm", file)
+    refused(load_images, tmp_path / "a.dcm", tag, "export it again")
+
+
+def test_a_label_far_beyond_all_classes_does_not_count_to_it(tmp_path):
+    (tmp_path / "a.csv").write_text("text,label\na,0\nb,4294967295\n")
+    refused(load_texts, tmp_path / "a.csv", "line 3", "number the classes from 0")
+    (tmp_path / "a.csv").write_text("text,label\na,0\nb," + "9" * 5000 + "\n")
+    refused(load_texts, tmp_path / "a.csv", "line 3")
+
+
+def test_a_dataset_whose_name_is_no_text_is_listed_and_not_in_the_way(tmp_path):
+    path = write_hdf5(tmp_path, stack())
+    with h5py.File(path, "r+") as file:
+        file[b"\xff\xfe"] = stack()
+    assert len(load_images(path)) == 3
+    with h5py.File(path, "r+") as file:
+        del file["reconstruction_rss"]
+        file["other"] = stack()
+    refused(load_images, path, r"\xff\xfe", "say which with key=")
+
+
+def test_a_volume_whose_orientation_is_no_number_is_refused(tmp_path):
+    path = write_nifti(tmp_path, stack())
+    content = bytearray(path.read_bytes())
+    content[280:284] = np.float32(np.nan).tobytes()                  # srow_x[0]
+    path.write_bytes(content)
+    refused(load_images, path, "affine has no orientation")

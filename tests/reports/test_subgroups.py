@@ -107,7 +107,7 @@ def test_groups_are_read_from_a_file_an_array_or_a_column(tmp_path):
     assert groups_of("site", str(tmp_path / "t.csv"), ["a", "row-3"]) == {"a": "x", "row-3": "y"}
     for where, source, names, why in (
             ("age", str(tmp_path / "d.npz"), ["7"], "'7' has no group"), ("x", str(tmp_path / "d.npz"), ids, "shape"),
-            ("odd", str(tmp_path / "d.npz"), ids, "cannot be read"),
+            ("odd", str(tmp_path / "d.npz"), ids, "neither numbers nor text"),
             ("nothing", str(tmp_path / "d.npz"), ids, "neither a file"),
             ("nothing", str(tmp_path / "t.csv"), ids, "neither a file"), ("nothing", "bundled:digits", ids, "no such file"),
             (str(tmp_path / "t.csv"), "bundled:digits", ids, "sample and group")):

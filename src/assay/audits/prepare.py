@@ -17,9 +17,11 @@ from assay.datasets.bundled import SETS, names
 from assay.datasets.formats_wav import holds_sounds
 from assay.datasets.groups import groups_of
 from assay.datasets.measured import Dataset
+from assay.letters import deceptive
 from assay.metrics.spread import load_tariff
 from assay.perturbations.registry import OF_FIELDS
 from assay.profiles import load as profiles
+from assay.records import DataRecord
 from assay.systems import catalogue
 from assay.systems.fitting import METHODS
 
@@ -59,6 +61,7 @@ def session_from(recipe: Mapping[str, Any] | Recipe, *, systems: Mapping[str, ca
     asked = profile or profiles.at_noise(profiles.load(
         words.profile, task=words.task, budget=words.budget, truth=audited.record.truth), audited.record.noise)
     validate_words(asked)
+    _refuse_deceptive([loaded.record.name for loaded in (*present, *seconds)], audited.record)
     if seconds and not any(carries_over(check.get("search", {})) for check in asked["checks"]):
         raise InputError(f"--surrogate {words.surrogates[0]}: no check of the profile {asked['id']!r} carries changes over "
                          "from a second system; leave it out")
@@ -68,6 +71,15 @@ def session_from(recipe: Mapping[str, Any] | Recipe, *, systems: Mapping[str, ca
                    groups=groups_of(words.groups, words.data, audited.ids) if words.groups else {},
                    recipe=None if made or data is not None else said.data_dict(),
                    profile=_with_tariff(_filled_in(dict(asked), audited), words, audited))
+
+
+def _refuse_deceptive(systems: Sequence[str], data: DataRecord) -> None:
+    """`InputError` for a name that a label would refuse once everything has run; hidden characters it writes out instead."""
+    for what, called in (("system", systems), ("class", data.classes), ("data", (data.id, data.description))):
+        for name in called:
+            if reason := deceptive("".join(c for c in name if c.isprintable())):
+                raise InputError(f"{what} {name!r} {reason}, so a reader may take it for another, and no warning label "
+                                 "could be written; rename it in plain letters")
 
 
 def _score_the_classes(systems: Sequence[catalogue.Loaded], audited: Dataset) -> None:

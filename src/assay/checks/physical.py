@@ -67,25 +67,42 @@ def physical(check: Check, system: str, bench: Bench, x: Examples) -> UnitResult
         findings += under_others(check, system, bench, level, p, made.found.stop, others)
         order = judged.rate(decided).nan_to_num(nan=-1.0).argsort(descending=True, stable=True)[: bench.keep].tolist()
         masks = made.within.at(x).expand(len(x), 1, *x.inputs.shape[2:]).to(p.dtype)
-        witnesses |= {key(system, x.ids[i], level): torch.cat([p[i], masks[i]]) for i in sorted(order)}
+        stored = torch.cat([p, masks, *([] if made.targeted is None else [made.targeted])], 1)
+        witnesses |= {key(system, x.ids[i], level): stored[i].clone() for i in sorted(order)}
         pictures = {"original": x.inputs, "changed": made.within.apply(x, p).inputs}
         exhibits |= exhibit(pictures, bench, system, x, level, worst=order[0])
     return UnitResult(findings=tuple(findings), witnesses=witnesses, exhibits=exhibits)
 
 
 def replayed(check: Check, row: Finding, bench: Bench, x: Examples, witness: Tensor) -> dict[str, float]:
-    """The numbers of a row again, from the stored sticker (pixels, then the mask as last channel) and the seeds."""
-    level = row.level or 0.0
-    within = sticker_set(check, x, witness[:, -1] > 0.5)
+    """The numbers of a row again, from the stored stickers and the seeds.
+
+    The channels of a witness are the sticker's, the mask, and those of the sticker for one class where it was searched.
+    """
+    level, channels = row.level or 0.0, x.inputs.shape[1]
+    p, mask, targeted = witness.tensor_split((channels, channels + 1), 1)
+    within = sticker_set(check, x, mask[:, 0] > 0.5)
     judged = judge(check, bench.systems[row.system], bench, x, level, within)
-    decided = judged.decisions(witness[:, :-1])
+    decided = judged.decisions(p)
     rate = judged.rate(decided)
     found = {"worst": float(rate), "size": float(within.size(x, witness)), **judged.interval(rate, 0)}
     if row.origin == row.system:
         found |= judged.by_cell(decided, 0)
+    if row.origin == row.system and "targeted.worst" in row.extra:
+        found |= _targeted(check, bench, judged, level, targeted)
     if check.controls and row.origin == row.system:
         found["average"] = float(judged.controls(check, bench, level).mean())
     return found
+
+
+def _targeted(check: Check, bench: Bench, judged: Judge, level: float, p: Tensor) -> dict[str, float]:
+    """How often the sticker for one class is taken for it, beside random ones; NaN, as no row has, where none is stored."""
+    with torch.no_grad():
+        goal = _goals(check, bench, judged.x, judged.target(judged.x.inputs).shape[1])
+    if p.shape[1] != judged.x.inputs.shape[1]:
+        return {"targeted.worst": math.nan}
+    return {"targeted.worst": float(judged.rate(judged.decisions(p), goal)),
+            "targeted.average": float(judged.controls(check, bench, level, goal).mean())}
 
 
 def _make(check: Check, target: Metered, bench: Bench, x: Examples, level: float, *, classes: int) -> Made:

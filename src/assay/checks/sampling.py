@@ -26,8 +26,8 @@ def sampling(check: Check, system: str, bench: Bench, x: Examples) -> UnitResult
 
     The grown masks contain the audited mask, the shrunk ones are contained in it, and the noise of each coefficient stays
     the same: that of the data where they were measured, new noise of the same power elsewhere, so that nothing but the
-    mask changes. `normal` is the value at the audited mask. Source: Antun, Renna, Poon, Adcock and Hansen, PNAS 117
-    (2020), "stability test with respect to subsampling".
+    mask changes. `normal` is the value at the audited mask. The witness is the mask, as numbers 0 and 1. Source: Antun,
+    Renna, Poon, Adcock and Hansen, PNAS 117 (2020), "stability test with respect to subsampling".
     """
     family, operator = bench.families[system], x.operator
     if not isinstance(family, SystemFamily) or family.one_operator:
@@ -42,12 +42,15 @@ def sampling(check: Check, system: str, bench: Bench, x: Examples) -> UnitResult
         normal = bench.systems[system](x.inputs)
         base = metric.compute(Response(output=normal, changed=x, normal=normal, original=x))
         found: list[Finding] = []
+        witnesses: dict[str, Tensor] = {}
         exhibits = {}
         for level, mask in zip(check.levels, masks, strict=True):
             output, values = _at(mask, everything, family, operator, x, metric)
             others = [_at(other, everything, family, operator, x, metric)[1]
                       for other in _unrelated(check, bench, operator, level)]
             stack = torch.stack(others) if others else torch.zeros(0, len(x))
+            worst = (values if metric.better == "lower" else -values).argsort(descending=True)[: bench.keep].tolist()
+            witnesses |= {key(system, x.ids[i], level): mask.to(torch.uint8) for i in sorted(worst)}
             for i, sample in enumerate(x.ids):
                 found.append(Finding(
                     check=check.id, system=system, role=bench.roles[system], sample=sample, origin=system,
@@ -61,7 +64,31 @@ def sampling(check: Check, system: str, bench: Bench, x: Examples) -> UnitResult
                     name = key(system, sample, level)
                     exhibits[f"{name}|worst:{system}"] = output[i].abs().half()
                     exhibits[f"{name}|original"] = x.truth[i].abs().half()
-    return UnitResult(findings=tuple(found), exhibits=exhibits)
+    return UnitResult(findings=tuple(found), witnesses=witnesses, exhibits=exhibits)
+
+
+def replayed(check: Check, row: Finding, bench: Bench, x: Examples, mask: Tensor) -> dict[str, float]:
+    """The row's numbers again, from the stored mask and the seeds of noise and unrelated masks.
+
+    The size of what is no mask grown from the audited one, nor shrunk, and of another share than the level, is infinite.
+    """
+    family, operator, metric = bench.families[row.system], x.operator, metrics.find(check.metric)
+    assert isinstance(family, SystemFamily) and isinstance(operator, MaskedFourier)
+    seen = mask.reshape(operator.mask.shape) > 0
+    whole = bool(((mask == 0) | (mask == 1)).all())
+    nested = bool((seen <= operator.mask).all()) or bool((seen >= operator.mask).all())
+    share = float(seen.float().mean())
+    near = abs(share - (row.level or 0.0)) <= 1 / min(seen.shape)          # to a whole line
+    with torch.no_grad():
+        everything = _full_data(operator, x, [stream(bench.seed, check.id, "noise", row.sample)])
+        normal = bench.systems[row.system](x.inputs)
+        found = {"worst": float(_at(seen, everything, family, operator, x, metric)[1]),
+                 "size": share if whole and nested and near else math.inf,
+                 "normal": float(metric.compute(Response(output=normal, changed=x, normal=normal, original=x)))}
+        if check.controls:
+            found["average"] = float(torch.stack([_at(other, everything, family, operator, x, metric)[1]
+                                                  for other in _unrelated(check, bench, operator, row.level or 0.0)]).mean())
+    return found
 
 
 def _full_data(operator: MaskedFourier, x: Examples, generators: Sequence[torch.Generator]) -> Tensor:

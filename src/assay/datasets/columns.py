@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from assay.arrays import InputError
+from assay.datasets.formats_labelled import LIMIT_CLASSES
 from assay.datasets.frames import regular_file, shown
 
 LONGEST = 1_000_000                         # characters of one text
@@ -72,6 +73,8 @@ def labels_of(said: Sequence[str], names: Sequence[str] | None, lines: Sequence[
     if empty := [line for line, word in zip(lines, said, strict=True) if not word]:
         raise InputError(f"{shown(path)}, line {empty[0]}: no label; remove the row or fill it in")
     if all(word.isdecimal() for word in said):
+        if big := [line for line, word in zip(lines, said, strict=True) if len(word) > 9 or int(word) > LIMIT_CLASSES]:
+            raise InputError(f"{shown(path)}, line {big[0]}: a label beyond {LIMIT_CLASSES}; number the classes from 0")
         numbers = [int(word) for word in said]
         return numbers, tuple(names or map(str, range(max(numbers) + 1)))
     known = tuple(names or sorted(set(said)))

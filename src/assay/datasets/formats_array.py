@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import io
 import itertools
+import lzma
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
 from assay.arrays import InputError
+from assay.datasets.formats_mat5 import check_variable
 from assay.datasets.frames import (
     Array,
     Frames,
@@ -27,7 +29,9 @@ from assay.datasets.frames import (
     spill,
 )
 
-BROKEN_ZIP = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError, ValueError)
+BROKEN_ZIP = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError, NotImplementedError,
+              ValueError)
+CheckDtype = Callable[[np.dtype[Any], str], None]
 LAYOUTS = ("hw", "shw", "chw", "schw", "hws", "hwc", "hwcs")
 
 
@@ -43,8 +47,11 @@ def open_npy(path: Path) -> MappedArray:
     return MappedArray(path, where, dtype, shape, fortran, offset)
 
 
-def open_npz(path: Path, key: str | None) -> MappedArray:
-    """One array of a .npz archive, unpacked to a temporary file on disk and mapped; the other members stay packed."""
+def open_npz(path: Path, key: str | None, *, check: CheckDtype = check_dtype) -> MappedArray:
+    """One array of a .npz archive, unpacked to a temporary file on disk and mapped; the other members stay packed.
+
+    `check` refuses types of values: without it, everything but numbers.
+    """
     where = shown(path)
     try:
         with zipfile.ZipFile(path) as archive:
@@ -53,7 +60,7 @@ def open_npz(path: Path, key: str | None) -> MappedArray:
             where = f"{where}, array {readable(name)!r}"
             check_bytes((archive.getinfo(name + ".npy").file_size,), 1, where)
             with archive.open(name + ".npy") as member:
-                return _unpack(member, where)
+                return _unpack(member, where, check)
     except InputError:
         raise
     except BROKEN_ZIP as error:
@@ -61,8 +68,8 @@ def open_npz(path: Path, key: str | None) -> MappedArray:
                          "copy or export it again") from None
 
 
-def _unpack(member: IO[bytes], where: str) -> MappedArray:
-    dtype, shape, fortran, _ = _header(member, where)
+def _unpack(member: IO[bytes], where: str, check: CheckDtype) -> MappedArray:
+    dtype, shape, fortran, _ = _header(member, where, check)
     check_bytes(shape, dtype.itemsize, where)
     size = int(np.prod(shape, dtype=object)) * dtype.itemsize
     array = MappedArray(spill(member, size, where), where, dtype, shape, fortran, 0)   # closes its file when dropped
@@ -71,7 +78,8 @@ def _unpack(member: IO[bytes], where: str) -> MappedArray:
     return array
 
 
-def _header(handle: IO[bytes], where: str) -> tuple[np.dtype[Any], tuple[int, ...], bool, int]:
+def _header(handle: IO[bytes], where: str, check: CheckDtype = check_dtype,
+            ) -> tuple[np.dtype[Any], tuple[int, ...], bool, int]:
     """dtype, shape, Fortran order and offset of the data; nothing of the data is read, and nothing is evaluated."""
     try:
         version = np.lib.format.read_magic(handle)
@@ -79,7 +87,7 @@ def _header(handle: IO[bytes], where: str) -> tuple[np.dtype[Any], tuple[int, ..
         shape, fortran, dtype = read(handle)
     except (ValueError, EOFError, SyntaxError, tokenize.TokenError) as error:
         raise InputError(f"{where}: truncated or not a .npy array ({_line(error)}); save it with numpy.save") from None
-    check_dtype(dtype, where)
+    check(dtype, where)
     if 0 in shape or any(n < 0 for n in shape):
         raise InputError(f"{where}: the array is empty, its shape is {shape}; save at least one image")
     return dtype, shape, fortran, handle.tell()
@@ -101,6 +109,8 @@ def open_mat(path: Path, key: str | None) -> MappedArray:
         check_bytes(shape, 16, where)
         if 0 in shape:
             check_sample(shape, where)
+        if scipy.io.matlab.matfile_version(path)[0] == 1:
+            check_variable(path, name, where)
         array: Array = np.asarray(scipy.io.loadmat(path, variable_names=[name])[name])
     except InputError:
         raise

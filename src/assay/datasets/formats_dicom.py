@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import struct
+import math
 import warnings
 from pathlib import Path
 from typing import Any
@@ -32,9 +32,10 @@ def dicom_frames(path: Path) -> Frames:
     if header.PhotometricInterpretation not in ("MONOCHROME1", "MONOCHROME2"):
         raise InputError(f"{where}: PhotometricInterpretation {header.PhotometricInterpretation} is colour; "
                          "export it in grey (MONOCHROME2)")
-    check_sample((int(header.Rows), int(header.Columns)), where)
-    frames = int(header.get("NumberOfFrames") or 1)
-    check_sample((frames, int(header.Rows), int(header.Columns)), where)
+    rows, columns = (int(_number(header, tag, where, least=1)) for tag in ("Rows", "Columns"))
+    check_sample((rows, columns), where)
+    frames = int(_number(header, "NumberOfFrames", where, least=1)) if header.get("NumberOfFrames") else 1
+    check_sample((frames, rows, columns), where)
     inverted = header.PhotometricInterpretation == "MONOCHROME1"
 
     def place(i: int) -> str:
@@ -66,10 +67,21 @@ def _pixels(path: Path, where: str) -> Array:
     except Exception as error:   # pydicom's decoders raise nearly every kind of exception on damaged pixels
         raise InputError(f"{where}: truncated or damaged pixels ({_line(error)}); export it again") from None
     if header.PhotometricInterpretation == "MONOCHROME1":
-        top = -1 if header.get("PixelRepresentation", 0) else 2 ** int(header.BitsStored) - 1
+        top = -1 if header.get("PixelRepresentation", 0) else 2 ** int(_number(header, "BitsStored", where, least=1)) - 1
         stored = top - stored.astype(np.int64)
-    slope, intercept = float(header.get("RescaleSlope", 1)), float(header.get("RescaleIntercept", 0))
+    slope, intercept = (_number(header, tag, where) if tag in header else usual
+                        for tag, usual in (("RescaleSlope", 1.0), ("RescaleIntercept", 0.0)))
     return stored if (slope, intercept) == (1.0, 0.0) else stored * slope + intercept
+
+
+def _number(header: Any, tag: str, where: str, *, least: float = -math.inf) -> float:
+    try:
+        value = float(header[tag].value)
+    except (TypeError, ValueError):                     # several values, or none
+        value = math.nan
+    if not math.isfinite(value) or value < least:
+        raise InputError(f"{where}: {tag} is {str(header[tag].value)[:40]!r}, no number that can be used; export it again")
+    return value
 
 
 def _read(path: Path, where: str, *, pixels: bool) -> Any:
@@ -86,8 +98,7 @@ def _read(path: Path, where: str, *, pixels: bool) -> Any:
             for tag in TAGS:
                 header.get(tag)               # values are decoded on first use, and a damaged one raises here
             return header
-    except (pydicom.errors.InvalidDicomError, OSError, EOFError, ValueError, KeyError, AttributeError,
-            NotImplementedError, struct.error) as error:
+    except Exception as error:   # the header is decoded piece by piece, and each piece raises an exception of its own
         raise InputError(f"{where}: truncated or not a DICOM file ({_line(error)}); export it again") from None
 
 

@@ -41,7 +41,8 @@ def dataset_of(h5py: Any, file: Any, key: str | None, where: str, *, preferred: 
     """Name and dataset to read; refuses links out of the file, through which it could show any other file."""
     if key is None:
         key = next((name for name in preferred if name in file), None)
-    listing = ", ".join(readable(name) for name in sorted(file)[:12]) or "nothing"
+    held = sorted(name if isinstance(name, str) else name.decode("utf-8", "surrogateescape") for name in file)
+    listing = ", ".join(readable(name) for name in held[:12]) or "nothing"
     if key is None and "dataset" in file and "xml" in file["dataset"]:
         raise InputError(f"{where}: an ISMRMRD file, which this program does not read; convert it to the fastMRI "
                          "layout (one dataset `kspace`)")

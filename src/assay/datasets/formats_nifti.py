@@ -49,9 +49,10 @@ def nifti_frames(path: Path, axis: int | None, planes: Sequence[int] | None) -> 
         raise InputError(f"{where}: {len(shape)} axes {tuple(image.shape)}; expected one volume (three axes); "
                          "save one volume of the series")
     check_dtype(image.get_data_dtype(), where)
-    turns = nibabel.orientations.io_orientation(image.affine)
+    whole = bool(np.isfinite(image.affine).all())
+    turns = nibabel.orientations.io_orientation(image.affine) if whole else np.full((3, 2), np.nan)
     if np.isnan(turns).any():
-        raise InputError(f"{where}: its affine has no orientation (it is singular); mend qform or sform")
+        raise InputError(f"{where}: its affine has no orientation (singular, or no finite numbers); mend qform or sform")
     stored = [int(np.flatnonzero(turns[:, 0] == patient)[0]) for patient in range(3)]
     flipped = [turns[voxel, 1] < 0 for voxel in stored]
     check_sample([n for voxel, n in enumerate(shape) if voxel != stored[axis]], where)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-import zipfile
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from assay.arrays import InputError
 from assay.datasets.columns import rows_of
+from assay.datasets.formats_array import open_npz
 from assay.datasets.frames import shown
 
 MOST = 50               # groups: more are no groups but names
@@ -94,18 +95,17 @@ def _of_table(path: Path, what: str) -> dict[str, str]:
 
 def _of_array(path: Path, name: str, option: str) -> dict[str, str]:
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            if name not in arrays:
-                raise InputError(f"{option} {name}: neither a file nor an array of {shown(path)}, which has "
-                                 f"{', '.join(arrays.files)}")
-            values = arrays[name]
-    except (ValueError, OSError, zipfile.BadZipFile) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{shown(path)}: array {name!r} cannot be read as numbers or text ({error})") from None
-    if values.ndim != 1:
-        raise InputError(f"{shown(path)}: array {name!r} has shape {values.shape}; one value for each sample is expected")
-    return {str(i): str(value).strip() for i, value in enumerate(values.tolist())}
+        array = open_npz(path, name, check=_numbers_or_text)
+    except InputError as error:
+        raise InputError(f"{option} {name}: neither a file nor an array that can be read ({error})") from None
+    if len(array.shape) != 1:
+        raise InputError(f"{shown(path)}: array {name!r} has shape {array.shape}; one value for each sample is expected")
+    return {str(i): str(value).strip() for i, value in enumerate(array.read(()).tolist())}
+
+
+def _numbers_or_text(dtype: np.dtype[Any], where: str) -> None:
+    if dtype.kind not in "biufU":
+        raise InputError(f"{where}: values of type {dtype} are neither numbers nor text; save names or numbers")
 
 
 def _of_column(path: Path, name: str, option: str) -> dict[str, str]:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+from assay.letters import deceptive
 from assay.numerics.binary import SPECIFICITY
 from assay.profiles.thresholds import counts
 from assay.records import Access, Finding, Outcome, Verdict, digest_of
@@ -28,7 +29,6 @@ from assay.reports.comparison import (
 )
 from assay.reports.headline import Headline, noise_ratio, noun, space_of
 from assay.reports.label_rules import lawful
-from assay.reports.letters import deceptive
 from assay.reports.refusals import RefusalLine
 from assay.reports.subgroups import Subgroups
 from assay.reports.two_classes import POSITIVE, AsTest, Condition, Performance

@@ -32,6 +32,7 @@ from assay.verdicts import DISCREDITING, SERIOUS, harm
 
 State = Literal["crossed", "not crossed", "cannot be told"]
 TAIL = 0.025        # of each end of a 95 % interval
+REPLAYED = ("worst", "targeted.worst")      # numbers of a row that `assay verify` computes again from witnesses
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,7 +172,7 @@ def _measured(line: Mapping[str, Any], row: Comparison, findings: Sequence[Findi
     held = [min(max(v, 0.0), 1.0) for v in values]
     low, high = bounded_mean_interval(held)
     return Measured(value=math.fsum(held) / len(held), low=low, high=high, n=len(held),
-                    recorded=kind == "mean-above" and line["number"] != "worst")
+                    recorded=kind == "mean-above" and line["number"] not in REPLAYED)
 
 
 def _by_sample(rows: Sequence[Finding], number: str, *, drop: bool) -> list[float]:

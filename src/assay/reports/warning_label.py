@@ -19,6 +19,7 @@ import jsonschema
 import rfc8785
 
 from assay import strict_json
+from assay.letters import deceptive
 from assay.records import Verdict
 from assay.reports import label_fields
 from assay.reports.comparison import Folder, compare, is_complete
@@ -29,7 +30,6 @@ from assay.reports.label_rules import broken_rule
 from assay.reports.label_svg import render_svg
 from assay.reports.label_text import render_text
 from assay.reports.language import CODES, LanguageError, language
-from assay.reports.letters import deceptive
 from assay.reports.refusals import refusal_lines
 from assay.reports.subgroups import subgroups
 from assay.reports.two_classes import as_tests, told_with

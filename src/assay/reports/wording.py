@@ -7,6 +7,8 @@ import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
+from assay.letters import HIDDEN
+
 SENTENCE_LIMIT = 180    # characters; longer sentences are not read on a label
 NAME_LIMIT = 40
 MISSING = "not measured"
@@ -98,8 +100,7 @@ def printable(text: str) -> str:
     """
     if text.isprintable():
         return text                     # most are, and some are pictures of a megabyte
-    hidden = {"Cc", "Cf", "Co", "Cs", "Zl", "Zp"}
-    return "".join(c.encode("unicode_escape").decode() if unicodedata.category(c) in hidden else c for c in text)
+    return "".join(c.encode("unicode_escape").decode() if unicodedata.category(c) in HIDDEN else c for c in text)
 
 
 def shortened(name: str, limit: int = NAME_LIMIT) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,41 +57,40 @@ def public_path(private: Path) -> Path:
 def read_private(path: Path, password: bytes | None = None) -> Ed25519PrivateKey:
     """The private key in a PEM file; `PasswordNeededError` where it is encrypted and no password was given."""
     _cryptography()
-    from cryptography.exceptions import UnsupportedAlgorithm
-    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives import serialization as s
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     content = _read(path)
-    if b"ENCRYPTED" in content.split(b"\n", 1)[0] and not password:
+    encrypted = b"ENCRYPTED" in content.split(b"\n", 1)[0]
+    if encrypted and not password:
         raise PasswordNeededError(f"{path}: the key is encrypted; give its password")
-    encrypted = password if b"ENCRYPTED" in content.split(b"\n", 1)[0] else None
-    try:
-        key = serialization.load_pem_private_key(content, encrypted)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise KeyFileError(f"{path}: no private key in PEM that can be read, or another password ({_short(error)}); make "
-                           "one with `assay key`") from None
-    if not isinstance(key, Ed25519PrivateKey):
-        raise KeyFileError(f"{path}: a key of another kind; labels are signed with Ed25519, made with `assay key`")
-    return key
+    return _loaded(path, lambda: s.load_pem_private_key(content, password if encrypted else None), Ed25519PrivateKey,
+                   "no private key in PEM that can be read, or another password", "make one with `assay key`")
 
 
 def read_public(path: Path) -> Ed25519PublicKey:
     """The public key in a PEM file; a private key is refused by name, since it should not lie where labels are checked."""
     _cryptography()
-    from cryptography.exceptions import UnsupportedAlgorithm
-    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives import serialization as s
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
     content = _read(path)
     if b"PRIVATE KEY" in content:
         raise KeyFileError(f"{path}: a private key; give the public one, {path.name}.pub, and keep this one to yourself")
+    return _loaded(path, lambda: s.load_pem_public_key(content), Ed25519PublicKey, "no public key in PEM that can be read",
+                   "ask the auditor for the file FILE.pub that `assay key FILE` made")
+
+
+def _loaded(path: Path, load: Callable[[], Any], kind: type[Any], what: str, remedy: str) -> Any:
+    """What `load` gives, if it is of this kind; `KeyFileError` that says what else it is."""
+    from cryptography.exceptions import UnsupportedAlgorithm
+
     try:
-        key = serialization.load_pem_public_key(content)
-    except (ValueError, UnsupportedAlgorithm) as error:
-        raise KeyFileError(f"{path}: no public key in PEM ({_short(error)}); ask the auditor for the file FILE.pub that "
-                           "`assay key FILE` made") from None
-    if not isinstance(key, Ed25519PublicKey):
-        raise KeyFileError(f"{path}: a key of another kind; labels are signed with Ed25519")
+        key = load()
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise KeyFileError(f"{path}: {what} ({_short(error)}); {remedy}") from None
+    if not isinstance(key, kind):
+        raise KeyFileError(f"{path}: a key of another kind; labels are signed with Ed25519, made with `assay key`")
     return key
 
 

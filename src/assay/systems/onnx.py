@@ -97,7 +97,10 @@ def load(rest: str, *, weights: Path | None, options: Mapping[str, Any]) -> Adap
     model = read_model(readable_file(path, what="ONNX model"))
     outside = external_files(model, path)
     session = _session(runtime, path)
-    slot, output = _slots(session, what, str(own.get("output", "")), binary)
+    try:
+        slot, output = _slots(session, what, str(own.get("output", "")), binary)
+    except UnicodeDecodeError:
+        raise InputError(f"{what}: the name of an input or output is no UTF-8 text; export it again") from None
     if slot.dtype is np.uint8 and preprocessing.scale == 1:
         raise InputError(f"{what}: its input is uint8, and images are in [0, 1]; write onnx:{rest}?scale=255")
 

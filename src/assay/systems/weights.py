@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from importlib import resources
 from pathlib import Path
-from zipfile import BadZipFile
+from zipfile import ZipFile
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from assay.arrays import InputError
 SHIPPED = resources.files("assay.systems.literature") / "weights"
 State = Mapping[str, Tensor]
 Arrays = dict[str, np.ndarray]
+MOST_BYTES = 4 << 30        # of an author's arrays once unpacked
 
 
 def read_weights(path: Path, from_author: Callable[[Arrays], dict[str, Tensor]] | None = None,
@@ -34,15 +35,25 @@ def read_weights(path: Path, from_author: Callable[[Arrays], dict[str, Tensor]] 
     if path.suffix == ".pt" and from_author is not None:
         return _of_author(from_author, _torch_arrays(path), path)
     if path.suffix == ".npz" and from_author is not None:
-        try:
-            with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-                arrays = {k: file[k] for k in file.files}
-        except (ValueError, OSError, EOFError, TypeError, AttributeError, BadZipFile) as error:
-            raise InputError(f"weights {path}: not a plain npz of arrays ({error}); files with Python objects are "
-                             "refused") from None
-        return _of_author(from_author, arrays, path)
+        return _of_author(from_author, _npz_arrays(path), path)
     raise InputError(f"weights {path}: expected .safetensors (or the author's own file, where a network has one); formats "
                      "that can hold programs, such as .pt and .pkl, are refused: convert with safetensors.torch.save_file")
+
+
+def _npz_arrays(path: Path) -> Arrays:
+    """The arrays of an .npz, read without running anything it holds."""
+    try:
+        with path.open("rb") as raw, ZipFile(raw) as archive:
+            if (size := sum(member.file_size for member in archive.infolist())) > MOST_BYTES:
+                raise InputError(f"weights {path}: declares {size / 2**30:.1f} GiB once unpacked, and no network here is so "
+                                 "large")
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
+            return {k: file[k] for k in file.files}
+    except InputError:
+        raise
+    except Exception as error:          # numpy raises nearly every kind of exception on a damaged header
+        raise InputError(f"weights {path}: not a plain npz of arrays ({type(error).__name__}: {error}); files with Python "
+                         "objects are refused") from None
 
 
 def _torch_arrays(path: Path) -> Arrays:

@@ -1,17 +1,19 @@
-"""Letters that deceive: hidden or reordering characters, and letters that look like others (Unicode UTS #39, in small)."""
+"""Letters that deceive: hidden or reordering characters, and letters that look like others (Unicode UTS #39, in small).
+
+Standard library only: an audit asks it of names before it runs, a label of every text when it is written and when read.
+"""
 
 from __future__ import annotations
 
 import re
 import unicodedata
 
-from assay.reports.wording import printable
-
 # Cyrillic, Greek and Armenian letters that are drawn like Latin ones in common typefaces (a part of UTS #39's confusables).
 _CYRILLIC = "аеорсухіјѕһԁԛԝѵҮАВЕЗКМНОРСТУХІЈЅԌԚԜҺ"
 _GREEK = "οντυικρχΑΒΕΖΗΙΚΜΝΟΡΤΥΧϲϳ"
 _ARMENIAN = "սոցՕՍօհզ"
 _LOOK_ALIKES = frozenset(_CYRILLIC + _GREEK + _ARMENIAN)
+HIDDEN = frozenset({"Cc", "Cf", "Co", "Cs", "Zl", "Zp"})        # categories: control, format, private, surrogate, separators
 _LATIN = re.compile(r"[A-Za-z]")
 _STYLED = re.compile("[\uff21-\uff3a\uff41-\uff5a\U0001d400-\U0001d7ff]")    # full-width and mathematical alphabets
 
@@ -32,8 +34,8 @@ def deceptive(text: str) -> str:
     """
     if text.isascii() and text.isprintable():
         return ""
-    if printable(text) != text:
-        return f"holds a hidden character ({_code(next(c for c in text if printable(c) != c))})"
+    if hidden := next((c for c in text if unicodedata.category(c) in HIDDEN), ""):
+        return f"holds a hidden character ({_code(hidden)})"
     if found := _STYLED.search(text):
         return f"holds a letter in disguise ({_code(found[0])})"
     for word in re.findall(r"[^\W\d_]+", unicodedata.normalize("NFC", text)):
