@@ -33,11 +33,12 @@ from torch import Tensor
 
 from assay.audits.prepare import session_from
 from assay.audits.recipe import Recipe
+from assay.checks.searching import objective_of
 from assay.metrics import protocol as metrics
-from assay.metrics.protocol import Response
 from assay.perturbations.balls import Ball, InputBall
 from assay.perturbations.protocol import Examples, stream
 from assay.searches.gradient_ascent import gradient_ascent
+from assay.searches.result import Score
 
 RATIO, GROWTH = 1.15, 1.05
 COUNTS = (100, 1000)
@@ -85,13 +86,14 @@ def step_cost(size: int, batch: int, steps: int) -> list[str]:
     bare: list[Clock] = []
     began: list[Clock] = []
 
-    def objective(p: Tensor) -> Tensor:
+    asked = objective_of(metric, system, within, x, normal)
+
+    def objective(p: Tensor) -> Tensor | Score:
         if began:
             taken.append(_since(began.pop()))
         bare.append(_bare(network, x))
         began.append(clock())
-        changed = within.apply(x, p)
-        return metric.search_harm(Response(output=system(changed.inputs), changed=changed, normal=normal, original=x))
+        return asked(p)
 
     gradient_ascent(objective, within, x=x, generators=[stream(0, i) for i in x.ids], steps=steps, restarts=1)
     lines = []

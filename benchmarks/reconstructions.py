@@ -21,7 +21,8 @@ from assay.audits.prepare import session_from
 from assay.audits.recipe import Recipe
 from assay.checks.check import Check, run_check
 from assay.records import Finding
-from assay.systems import catalogue
+from assay.systems.shipped import NETWORKS
+from assay.systems.weights import SHIPPED
 
 LEVELS = (0.01, 0.02, 0.05)
 ESTABLISHED = ("total-variation", "wavelet")
@@ -49,7 +50,7 @@ def available(names: Sequence[str]) -> list[str]:
     """The networks whose weights exist; the others get their line."""
     found = []
     for name in names:
-        path = Path(str(SHIPPED / catalogue.NETWORKS[name].weights))
+        path = Path(str(SHIPPED / NETWORKS[name].weights))
         if path.is_file():
             found.append(name)
         else:

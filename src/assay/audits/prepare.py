@@ -12,7 +12,7 @@ from assay.audits import classification, codes, reconstruction, sound, table, te
 from assay.audits.recipe import Recipe, loaded
 from assay.audits.session import Session, as_surrogate
 from assay.audits.vocabulary import validate_words
-from assay.checks.searching import carries_over
+from assay.checks.searching import ONE_BY_ONE, carries_over
 from assay.datasets.bundled import SETS, names
 from assay.datasets.formats_wav import holds_sounds
 from assay.datasets.groups import groups_of

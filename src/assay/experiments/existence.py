@@ -219,7 +219,7 @@ def tell(results: Mapping[str, dict[str, Any]], size: str) -> Account:
             f"below {smooth['floor']:.2g}.",
             f"For the seven intervals a network of {found['units']} units with margin {found['margin']:.2g} decides "
             f"{100 * found['right']:.0f} % right. Training 104 units on 5,000 samples reached "
-            f"{' and '.join(f'{v:.1f}' for v in learnt)} %.",
+            f"{', '.join(f'{v:.1f}' for v in learnt)} %.",
             f"Two matrices {first['apart']:.1e} apart (2⁻¹⁰ = {first['within']:.1e}) have minimisers "
             f"{first['minimisers_apart']:.5f} apart; a solver that sees A to 2⁻¹⁰ is wrong by {first['wrong']:.2f} on one "
             f"of them, while its objective is within {worst:.0e} of the best.")

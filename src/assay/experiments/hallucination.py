@@ -200,8 +200,8 @@ def _table(results: Mapping[str, dict[str, Any]], rates: Mapping[str, int]) -> T
         told, (low, high) = results[m], clopper_pearson(rates[m], TESTED)
         shown = f"{100 * rates[m] / TESTED:.1f} ({100 * low:.1f} to {100 * high:.1f})"
         mean = sum(told["amplitudes"]) / TESTED
-        rows.append((name_of(m), f"{100 * told['error']:.1f}", shown, f"{mean:.2f}", _said(told), f"{told['p']:.4f}",
-                     f"{100 * told['contrast']:.1f}", f"{told['alike']:.2f}"))
+        rows.append((name_of(m), f"{100 * told['error']:.1f}", shown, f"{mean:z.2f}", _said(told), f"{told['p']:.4f}",
+                     f"{100 * told['contrast']:z.1f}", f"{told['alike']:z.2f}"))
     return Table(title=f"{TESTED} images without the detail", rows=tuple(rows), head=(
         "reconstruction", "error, %", "shows half of it or more, % (95 % interval)", "mean amount", "the check says", "p",
         "contrast found, % of the peak", "alike to the detail"), note="The check finds a structure in one "

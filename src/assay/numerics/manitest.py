@@ -18,8 +18,8 @@ from assay.arrays import InputError
 
 Parameters = Float[Tensor, "n k"]
 Point = Float[Tensor, "k"]
-Lengths = Float[Tensor, "n"]
-Decide = Callable[[Tensor], Int[Tensor, "n"]]                   # images (n, …) -> classes
+Lengths = Float[Tensor, " n"]
+Decide = Callable[[Tensor], Int[Tensor, " n"]]                   # images (n, …) -> classes
 Transform = Callable[[Tensor, Parameters], Tensor]              # images (n, …), parameters (n, k) -> images (n, …)
 
 

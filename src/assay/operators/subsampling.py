@@ -18,7 +18,7 @@ from assay.arrays import InputError
 Mask = Bool[Tensor, "height width"]
 
 
-def line_priorities(n: int, *, centre: float, decay: float, generator: torch.Generator) -> Float[Tensor, n]:
+def line_priorities(n: int, *, centre: float, decay: float, generator: torch.Generator) -> Float[Tensor, " n"]:
     """Priorities of n centred lines: the central share `centre` always first, then Gaussian density of sd decay·n."""
     distance = (torch.arange(n) - n // 2).abs().double()
     weight = torch.exp(-0.5 * (distance / (decay * n)) ** 2) + 1e-3

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from torch import Tensor
 
 from assay.arrays import PerExample, per_example
 from assay.perturbations.protocol import ConvexSet, Examples, PerturbationSet
