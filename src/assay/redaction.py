@@ -71,7 +71,8 @@ def withheld_names(source: AuditFolder) -> list[str]:
     recipe = header.get("recipe") or {}
     said = [str(recipe.get(name) or "") for name in FILES] + [str(header["data"]["id"])]
     said += [str(path) for path in (recipe.get("weights") or {}).values()]
-    said += [str(name) for name in (*(recipe.get("systems") or ()), *(s["name"] for s in _systems_of(header)))]
+    asked = [name for kind in ("systems", "established", "surrogates") for name in recipe.get(kind) or ()]
+    said += [str(name) for name in (*asked, *(s["name"] for s in _systems_of(header)))]
     paths = [part for path in said if _PATH.search(path) for part in (path, Path(path).name) if _PATH.search(part)]
     tuned = [str(s) for choice in header.get("choices", {}).values() for s in choice.get("samples", ())]
     open_names = {*map(str, header["data"].get("classes", ())), *(str(c["id"]) for c in header["profile"]["checks"])}

@@ -215,6 +215,10 @@ class AuditFolder:
     def _records(self, table: pa.Table) -> list[Finding]:
         rows = table.to_pylist()
         for row in rows:
+            given = [name for name, _ in row["extra"] or []]
+            if twice := {*(name for name in given if given.count(name) > 1), *(row.keys() & set(given))}:
+                raise StoreError(f"{self.path / 'parts'}: two values for {min(twice)} in one row: nobody can say which "
+                                 "counts")
             row["extra"] = dict(row["extra"] or [])
             row["flags"] = row["flags"] or []
         try:

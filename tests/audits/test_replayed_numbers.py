@@ -21,3 +21,10 @@ def test_gains_near_zero_are_compared_absolutely(recorded, replayed, same):
 
 def test_other_numbers_near_zero_are_not():
     assert differing(replace(ROW, worst=1.177e-6), {"worst": 6.66e-7}) != []
+
+
+def test_no_entry_of_extra_stands_for_a_column():
+    forged = replace(ROW, worst=0.0, extra={"worst": 1.0})
+    assert differing(forged, {"worst": 1.0}) != []
+    assert differing(replace(ROW, extra={"gain.worst": 2.0}), {"gain.worst": 2.0}) == []
+    assert differing(replace(ROW, size=None), {"size": float("inf")}) != []          # no witness that is refused is beyond

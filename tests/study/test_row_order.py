@@ -44,7 +44,7 @@ def test_a_file_in_two_blocks_is_told_but_for_the_border():
     assert found.success.value >= 1 - 2 / 100                  # of the rows left out at most the two at the border are wrong
     assert (found.p, found.runs, found.alarms) == (1 / 1000, 2, 0)
     text = said("order", found, 0.5, 2)
-    assert "does not test this system; split by time or site" in text
+    assert "may flatter this system; split by time or site" in text
     assert "sorted by class" in text
 
 

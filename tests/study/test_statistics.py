@@ -230,3 +230,12 @@ def test_classes_given_at_random_say_nothing_of_the_truth():
     sown = controls.given_classes(Intensity(), x, x, z, 2, torch.Generator().manual_seed(2))
     assert float((fit(Intensity().features(sown), z, 2)(Intensity().features(sown)).argmax(1) == z).double().mean()) > 0.98
     assert torch.allclose(sown - sown.mean((1, 2, 3), keepdim=True), x - x.mean((1, 2, 3), keepdim=True), atol=1e-6)
+
+
+def test_chance_over_many_classes_is_no_success():
+    """43 classes of 3: decisions by lot are called better than chance in one draw of twenty, and no more."""
+    generator = torch.Generator().manual_seed(0)
+    y = torch.arange(43).repeat(3)
+    alarms = sum(balanced_accuracy(torch.randint(43, (129,), generator=generator) == y, y, 1 / 43, k).p <= 0.05
+                 for k in range(100))
+    assert alarms <= 12                             # with a prior of mean ½ it is nearly all of them

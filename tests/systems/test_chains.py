@@ -225,3 +225,26 @@ def test_the_matrix_of_a_linear_chain():
     assert torch.allclose(weight.float(), module.linear.weight) and torch.allclose(bias.float(), module.linear.bias)
     with pytest.raises(NoChain, match="not linear"):
         affine(chain_of(TorchSystem(made()), SHAPE))
+
+
+class Deep(nn.Module):
+    def __init__(self, blocks: int) -> None:
+        super().__init__()
+        self.blocks, self.last = nn.ModuleList(nn.Linear(64, 64) for _ in range(blocks)), nn.Linear(64, 3)
+
+    def forward(self, x):
+        x = x.flatten(1)
+        for block in self.blocks:
+            x = x + torch.relu(block(x))
+        return self.last(x)
+
+
+def test_a_sum_is_looked_through_once_and_not_once_for_each_way_to_it():
+    """Forty blocks have 2⁴⁰ ways; a reader that follows each does not end."""
+    from torch import fx
+
+    from assay.systems import branches
+
+    graph = fx.symbolic_trace(Deep(40)).graph
+    (last,) = (node.args[0] for node in graph.nodes if node.op == "output")
+    assert len(branches.spine(last)) == 43          # the input, its flattening, forty sums, the last layer

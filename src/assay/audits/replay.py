@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any, cast
 
 import numpy as np
@@ -56,6 +56,7 @@ OF_THEIR_OWN = {"certificate": certificate.replayed, "fooling": fooling.replayed
                 "manitest": manitest.replayed, "operator-norm": operator_norm.replayed,
                 "over-the-air": over_the_air.replayed, "patch": patch.replayed, "physical": physical.replayed,
                 "sampling": sampling.replayed}               # what is not one change of one input
+COLUMNS = frozenset(f.name for f in fields(Finding))     # no entry of `extra` stands for one of them
 PER_HEADLINE = 4            # rows replayed of the headline check, for each system; of the others one
 
 
@@ -163,8 +164,8 @@ def differing(row: Finding, numbers: Mapping[str, float]) -> list[str]:
     """
     found = []
     for field, value in numbers.items():
-        recorded = row.extra[field] if field in row.extra else getattr(row, field, None)
-        if recorded is None and math.isinf(value):
+        recorded = getattr(row, field) if field in COLUMNS else row.extra.get(field)
+        if recorded is None and math.isinf(value) and field not in ("size", "control_size"):
             continue                                    # beyond the range: what a missing number means
         name, _, when = field.partition(".")
         signed = when and name in metrics.METRICS and metrics.find(name).least < 0

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from assay.checks.catalogue import METHODS
-from assay.checks.searching import KNOWN
+from assay.checks.searching import KNOWN, TRANSFER
 from assay.metrics import protocol as metrics
 from assay.perturbations.registry import SETS
 from assay.profiles.errors import ProfileError, instead
@@ -36,6 +36,16 @@ def validate_words(profile: Mapping[str, Any]) -> None:
         for key, known in (("perturbation", {*SETS, *DRAWN}), ("search", SEARCHES[check["method"]])):
             if "kind" in check.get(key, {}):
                 _known(check[key]["kind"], known, f"{where}, {key}: unknown kind")
+        _carried_over(check.get("search", {}), where)
+
+
+def _carried_over(search: Mapping[str, Any], where: str) -> None:
+    """`transfer = STEPS` belongs to bounded searches, and a search that only carries changes over says its `steps`."""
+    if "transfer" in search and search.get("kind") != "bounded":
+        raise ProfileError(f"{where}, search: transfer goes with kind = \"bounded\", not with {search.get('kind')!r}; leave "
+                           "it out, or ask kind = \"transfer\" with steps")
+    if search.get("kind") == TRANSFER and "steps" not in search:
+        raise ProfileError(f"{where}, search: kind = \"transfer\" needs steps, those of each second system")
 
 
 def _known(word: object, known: Iterable[str], what: str) -> None:

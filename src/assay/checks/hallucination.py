@@ -80,7 +80,7 @@ def replayed(check: Check, row: Finding, bench: Bench, x: Examples, stored: Tens
     apart = stored[0].shape != found.structure.shape or bool(
         (stored[0] - found.structure).norm() > SAME * found.structure.norm())
     if apart:
-        return {"worst": math.inf}
+        return {"size": math.inf}
     (again,) = _rows(check, row.system, row.origin, bench, x, output, found)
     numbers = {"worst": again.worst, "size": again.size, "average": again.average, **again.extra}
     return {name: value for name, value in numbers.items() if value is not None}

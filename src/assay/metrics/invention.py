@@ -45,7 +45,8 @@ def invention(shown: Tensor, truth: Tensor, others_shown: Tensor, others_truth: 
     """½ Re(⟨w, e′⟩ + ⟨w′, e⟩) for two images each: its mean over independent pairs is ‖E w‖² − Re⟨E w, E v⟩.
 
     Above 0 what outputs have in common in the kernel is not backed by what the truths have in common there: no symmetric S
-    between 0 and 1 takes the truths' mean to the outputs'. Shrinkage, filling with 0 and exact answers give 0 or less.
+    between 0 and 1 takes the truths' mean to the outputs'. One linear shrinkage for all images, filling with 0 and exact
+    answers give 0 or less. A nonlinear shrinkage that treats rare content otherwise than common content may give more.
     """
     return (inner(shown, others_shown - others_truth) + inner(others_shown, shown - truth)) / 2
 

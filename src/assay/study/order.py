@@ -121,4 +121,4 @@ def said(fact: str, found: ByOrder, chance: float, classes: int) -> str:
     blocks = fact != "time" and found.runs == classes
     sorted_file = "; a file sorted by class after collection looks the same" if blocks else ""
     return (f"the class can be told from {where} ({100 * found.success.value:.0f} %, by chance {100 * chance:.0f} %): a "
-            f"random split into training and test does not test this system; split by time or site{sorted_file}")
+            f"random split into training and test may flatter this system; split by time or site{sorted_file}")

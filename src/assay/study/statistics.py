@@ -41,19 +41,20 @@ def _share_of(wrong_side: Tensor) -> float:
 
 
 def accuracy_draws(right: Tensor, y: Tensor, *words: object) -> Tensor:
-    """`DRAWS` values that the balanced accuracy may have: the mean over classes of Beta(hits + ½, misses + ½).
+    """`DRAWS` values that the balanced accuracy may have: the mean over classes of Beta(hits + 1/K, misses + 1 − 1/K).
 
-    Jeffreys' posterior of each class's share. A bootstrap of two inputs that are both right knows of nothing else; this
-    does.
+    Posterior of each class's share, whose prior weighs one observation and has its mean at chance, 1/K (of two classes
+    Jeffreys'): with a mean of ½ the errors of many classes would add up to one side. A bootstrap of two inputs that are both
+    right knows of nothing else; this does.
     Classes come in the order of the data, so that their names do not matter.
     """
     seed = hashlib.sha256("\x1f".join(map(str, words)).encode()).digest()[:8]
     rng = np.random.default_rng(int.from_bytes(seed, "big"))
     classes = list(dict.fromkeys(y.tolist()))
-    total = np.zeros(DRAWS)
+    total, chance = np.zeros(DRAWS), 1 / max(len(classes), 2)
     for c in classes:
         hits, n = int(right[y == c].sum()), int((y == c).sum())
-        total += rng.beta(hits + 0.5, n - hits + 0.5, DRAWS) / len(classes)
+        total += rng.beta(hits + chance, n - hits + 1 - chance, DRAWS) / len(classes)
     return torch.from_numpy(total)
 
 

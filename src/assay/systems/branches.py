@@ -18,19 +18,27 @@ class NoChain(InputError):  # noqa: N818 - the reason why nothing can be proved,
     """The system is not a chain of known layers; the message says why."""
 
 
-def spine(node: fx.Node) -> list[fx.Node]:
-    """The nodes that every way from the input to the node goes through, in order: the input first, the node last."""
-    back = [node]
+def spine(end: fx.Node, known: dict[fx.Node, list[fx.Node]] | None = None) -> list[fx.Node]:
+    """The nodes that every way from the input to the node goes through, in order: the input first, the node last.
+
+    `known` keeps what was found, so that a sum is looked through once and not once for each way to it.
+    """
+    known = {} if known is None else known
+    back = [end]
     while back[-1].op != "placeholder":
         node = back[-1]
+        if node in known:
+            back += known[node][-2::-1]
+            break
         if len(node.all_input_nodes) == 1 and node.args and node.args[0] is node.all_input_nodes[0] and not adds(node):
             back.append(node.all_input_nodes[0])
         elif adds(node) and len(node.args) == 2 and not node.kwargs and all(isinstance(a, fx.Node) for a in node.args):
-            one, two = (spine(branch) for branch in node.args if isinstance(branch, fx.Node))
+            one, two = (spine(branch, known) for branch in node.args if isinstance(branch, fx.Node))
             back.append([a for a, b in zip(one, two, strict=False) if a is b][-1])
         else:
             raise NoChain(f"its step {node.name} is neither one layer after another nor a sum of two branches")
-    return back[::-1]
+    known[end] = back[::-1]
+    return known[end]
 
 
 def adds(node: fx.Node) -> bool:
