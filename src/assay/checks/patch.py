@@ -15,6 +15,7 @@ from assay.checks.check import STOP_FLAGS, Bench, Check, UnitResult, key, method
 from assay.checks.exhibits import exhibit
 from assay.checks.held_out import labels
 from assay.checks.physical import beaten
+from assay.checks.second_systems import lenders
 from assay.metrics import protocol as metrics
 from assay.metrics.classification import confidence, decision, wrong
 from assay.metrics.losses import log_odds
@@ -94,11 +95,9 @@ def _fitted(check: Check, system: str, bench: Bench) -> dict[float, Patch]:
 
 def _fit_all(check: Check, system: str, bench: Bench) -> dict[float, Patch]:
     x, target = bench.fetch(fit_positions(check, bench.count)), bench.systems[system]
-    lenders: list[dict[float, Patch]] = []
-    if target.access < Access.GRADIENT:
-        lenders = [_fitted(check, name, bench) for name, other in bench.systems.items()
-                   if name != system and other.access >= Access.GRADIENT]
-    return {level: _fit(check, target, bench, x, level, [lent[level].picture for lent in lenders]) for level in check.levels}
+    others = lenders(system, bench.systems) if target.access < Access.GRADIENT else ()
+    lent = [_fitted(check, name, bench) for name in others]
+    return {level: _fit(check, target, bench, x, level, [found[level].picture for found in lent]) for level in check.levels}
 
 
 def _fit(check: Check, target: Metered, bench: Bench, x: Examples, level: float, lent: Sequence[Tensor]) -> Patch:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -17,11 +17,32 @@ from assay.records import Access
 from assay.searches.auto_pgd import auto_pgd
 from assay.systems.metered import Metered
 
+T = TypeVar("T")
 
-def lenders(system: str, bench: Bench) -> Mapping[str, Metered]:
-    """The systems that changes for `system` can be found on: the others that give gradients, surrogates among them."""
-    return {name: other for name, other in {**bench.systems, **bench.surrogates}.items()
-            if name != system and other.access >= Access.GRADIENT}
+
+def lenders(system: str, systems: Mapping[str, Metered]) -> Mapping[str, Metered]:
+    """Those that changes for `system` can be found on: the others that give gradients."""
+    return {name: other for name, other in systems.items() if name != system and other.access >= Access.GRADIENT}
+
+
+def of_each(others: Mapping[str, Metered], samples: int, find: Callable[[str, Metered], T]) -> dict[str, T]:
+    """`find`(name, system) by name. A system that raises on a single sample is left out: its own rows say so."""
+    found = {}
+    for name, other in others.items():
+        try:
+            found[name] = find(name, other)
+        except (MemoryError, OSError):
+            raise
+        except Exception:
+            if samples > 1:
+                raise                       # `run_check` tries each sample alone
+    return found
+
+
+def unchanged(system: Metered, x: Examples) -> Tensor:
+    """Its outputs of the inputs as they are, without gradients."""
+    with torch.no_grad():
+        return system(x.inputs)
 
 
 def lent(check: Check, system: str, bench: Bench, x: Examples, level: float, within: Any, steps: int,
@@ -29,23 +50,16 @@ def lent(check: Check, system: str, bench: Bench, x: Examples, level: float, wit
     """For each second system the member of the set, per example, that Auto-PGD finds worst for it in so many `steps`.
 
     The run does not end where that system's decision turns: a change that only just turns it seldom turns another
-    (Dong et al., CVPR 2018). A system that raises on a single sample lends nothing. `InputError` for a set that no gradient
-    searches.
+    (Dong et al., CVPR 2018). `InputError` for a set that no gradient searches.
     """
     if not isinstance(within, ConvexSet):
         raise InputError(f"check {check.id!r}: changes are carried over within a set that gradients search, such as "
                          "kind = \"inputs\"; this one is none")
-    metric, found = metrics.find(check.metric), []
-    for name, other in lenders(system, bench).items():
+    metric = metrics.find(check.metric)
+
+    def worst(name: str, other: Metered) -> Tensor:
         generators = [stream(bench.seed, check.id, level, sample, "second system", name) for sample in x.ids]
-        try:
-            with torch.no_grad():
-                normal = other(x.inputs)
-            objective = objective_of(metric, other, within, x, normal, climb)
-            found.append(auto_pgd(objective, within, x=x, generators=generators, steps=steps, restarts=1).parameters)
-        except (MemoryError, OSError):
-            raise
-        except Exception:
-            if len(x) > 1:
-                raise                       # `run_check` tries each sample alone
-    return found
+        objective = objective_of(metric, other, within, x, unchanged(other, x), climb)
+        return auto_pgd(objective, within, x=x, generators=generators, steps=steps, restarts=1).parameters
+
+    return list(of_each(lenders(system, {**bench.systems, **bench.surrogates}), len(x), worst).values())

@@ -12,6 +12,7 @@ from torch import Tensor
 from assay.arrays import InputError, per_example
 from assay.checks.asked_once import asked_once, fit_positions
 from assay.checks.check import STOP_FLAGS, Bench, Check, UnitResult, method
+from assay.checks.second_systems import lenders
 from assay.checks.worst_case import Rung, report
 from assay.metrics import protocol as metrics
 from assay.metrics.classification import decision
@@ -107,22 +108,20 @@ def _fit_all(check: Check, system: str, bench: Bench) -> tuple[dict[float, Fitte
     if not positions:
         raise InputError("a universal change is fitted on samples that are not audited, and this data set has none to spare")
     x, target = bench.fetch(positions), bench.systems[system]
-    lenders = [] if target.access >= Access.GRADIENT else _lenders(check, system, bench)
+    lent = [] if target.access >= Access.GRADIENT else _of_lenders(check, system, bench)
     levels: dict[float, Fitted] = {}
     for level in sorted(check.levels):
         below = [level / last * levels[last].pattern for last in list(levels)[-1:]]
         below += [found.pattern for found in levels.values()]
-        below += [patterns[level].pattern for patterns in lenders]
+        below += [patterns[level].pattern for patterns in lent]
         levels[level] = _fit(check, target, bench, x, level, below, climb=target.access >= Access.GRADIENT)
     return levels, _span(target, x) if target.access >= Access.GRADIENT else None
 
 
-def _lenders(check: Check, system: str, bench: Bench) -> list[dict[float, Fitted]]:
+def _of_lenders(check: Check, system: str, bench: Bench) -> list[dict[float, Fitted]]:
     """The patterns of the systems that give gradients; one that raises lends nothing, and its own rows say so."""
     lent = []
-    for name, other in bench.systems.items():
-        if name == system or other.access < Access.GRADIENT:
-            continue
+    for name in lenders(system, bench.systems):
         try:
             lent.append(fitted(check, name, bench)[0])
         except (MemoryError, OSError):

@@ -15,7 +15,7 @@ from assay.checks.check import Bench, Check, UnitResult, key, method
 from assay.checks.exhibits import exhibit, pictures_of
 from assay.checks.operating_point import enough
 from assay.checks.searching import GRADIENT_SEARCHES, TRANSFER, UNSEEN, beats, blind, search
-from assay.checks.second_systems import lent
+from assay.checks.second_systems import lenders, lent, of_each, unchanged
 from assay.checks.written import letters_wrong, written_texts
 from assay.metrics import protocol as metrics
 from assay.metrics.classification import wrong
@@ -26,7 +26,7 @@ from assay.perturbations.field_ball import FieldBall
 from assay.perturbations.protocol import ChoiceSet, Examples, PerturbationSet, stream
 from assay.perturbations.sounds import AddedSound
 from assay.perturbations.union import OfKinds
-from assay.records import Access, Finding, Flag, Stop
+from assay.records import Finding, Flag, Stop
 from assay.solvers.result import Iterative
 from assay.systems.metered import Metered
 
@@ -121,21 +121,10 @@ def _pass_down(above: Rung, harm: Tensor, flags: list[list[Flag]], metric: Metri
 
 
 def _ladders_of_others(check: Check, system: str, bench: Bench, x: Examples) -> list[list[Rung]]:
-    """The ladders of the systems that do give gradients; one that raises on a single sample lends nothing."""
-    ladders = []
-    for name, other in bench.systems.items():
-        if name == system or other.access < Access.GRADIENT:
-            continue
-        try:
-            with torch.no_grad():
-                normal = other(x.inputs)
-            ladders.append(climb_ladder(check, name, bench, x, normal))
-        except (MemoryError, OSError):
-            raise
-        except Exception:
-            if len(x) > 1:
-                raise                       # `run_check` tries each sample alone
-    return ladders
+    """The ladders of the systems that do give gradients."""
+    found = of_each(lenders(system, bench.systems), len(x),
+                    lambda name, other: climb_ladder(check, name, bench, x, unchanged(other, x)))
+    return list(found.values())
 
 
 def _carry_up(below: Rung, above: Rung) -> None:
@@ -187,17 +176,8 @@ def _worst_at(check: Check, rungs: list[Rung], normal: Tensor, x: Examples) -> i
 
 
 def _answers(systems: Mapping[str, Metered], inputs: Tensor) -> dict[str, Tensor]:
-    """What each system returns. One that raises on a single sample is left out: its own rows say so."""
-    answers = {}
-    for name, system in systems.items():
-        try:
-            answers[name] = system(inputs)
-        except (MemoryError, OSError):
-            raise
-        except Exception:
-            if len(inputs) > 1:
-                raise                       # `run_check` tries each sample alone
-    return answers
+    """What each system returns."""
+    return of_each(systems, len(inputs), lambda _, system: system(inputs))
 
 
 def rows(check: Check, system: str, bench: Bench, x: Examples, rung: Rung, own: Response,

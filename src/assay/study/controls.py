@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from assay.perturbations.protocol import stream
 from assay.structures.protocol import Editable, Structure
 from assay.study.judgement import threshold
 from assay.study.learner import fit
-from assay.study.material import Material
+from assay.study.material import Material, decisions
 from assay.study.small_net import accuracy, trained
 from assay.study.statistics import accuracy_draws, balanced_accuracy
 from assay.study.use import Use, use
@@ -40,14 +41,10 @@ def planted(g: Editable, data: Material, *, seed: int) -> tuple[Use, float]:
     tested = given_classes(g, tx, x, tz, data.classes, generator)
     net = trained(sown, z, data.classes, seed, "planted", g.id, steps=PLANTED_STEPS)
 
-    def decide(inputs: Tensor) -> Tensor:
-        with torch.no_grad():
-            return net(inputs).argmax(1)
-
     inputs, labels = data.x.clone(), data.y.clone()
     inputs[data.fit], labels[data.fit] = sown, z
-    followed = use(g, decide, fit(g.features(sown), z, data.classes), replace(data, x=inputs, y=labels), seed=seed,
-                   sure=False)
+    followed = use(g, partial(decisions, net), fit(g.features(sown), z, data.classes), replace(data, x=inputs, y=labels),
+                   seed=seed, sure=False)
     return followed, accuracy(net, tested, tz)
 
 

@@ -3,7 +3,7 @@ is known of the samples."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -14,6 +14,7 @@ from assay.perturbations.protocol import stream
 from assay.study.order import Fact
 
 MOST = 2_000            # inputs; more are drawn from
+CHUNK = 256             # asked at once
 FEWEST = 4              # of a class: two to fit to, two to judge on
 
 
@@ -73,3 +74,13 @@ def _check_finite(x: Tensor, kind: str) -> None:
         bad = broken.any(0).nonzero().flatten().tolist()
         raise InputError(f"{int(broken.any(1).sum())} {kind}inputs hold values that are no finite numbers (at place "
                          f"{', '.join(map(str, bad[:5]))}); leave them out, or fill in a value and name it (--missing)")
+
+
+def decisions(scores: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """Classes of inputs, `CHUNK` at a time; −1, which is never right, where a score is no finite number."""
+    found = []
+    with torch.no_grad():
+        for i in range(0, len(x), CHUNK):
+            told = scores(x[i: i + CHUNK])
+            found.append(torch.where(torch.isfinite(told).all(1), told.argmax(1), -1))
+    return torch.cat(found)

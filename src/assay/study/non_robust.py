@@ -20,7 +20,7 @@ from assay.numerics.intervals import clopper_pearson
 from assay.perturbations.balls import Ball, InputBall
 from assay.perturbations.protocol import Examples, stream
 from assay.searches.gradient_ascent import gradient_ascent
-from assay.study.material import Material
+from assay.study.material import Material, decisions
 from assay.study.small_net import SmallNet, trained
 
 SIZES = (0.16, 0.04)     # ℓ2, shares of the mean norm of the inputs
@@ -79,8 +79,7 @@ def learnt_from_changes(scores: Scores, data: Material, *, seed: int) -> dict[st
     rows = []
     for name, (inputs, label) in reversed(sets.items()):
         net = trained(inputs, label, data.classes, seed, name, steps=TRAINING)
-        with torch.no_grad():
-            reached = torch.cat([scores(inputs[i: i + CHUNK]).argmax(1) for i in range(0, len(x), CHUNK)]) == label
+        reached = decisions(scores, inputs) == label
         rows.append({"trained_on": name, **tested(net, tested_on, data, radius, seed),
                      "reached": float(reached.double().mean())})
     return {"rows": rows, "size": SIZES[0], "chance": 1 / data.classes}

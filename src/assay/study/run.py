@@ -10,7 +10,6 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from assay.account import Account
@@ -24,7 +23,7 @@ from assay.study.instability import Flips, flips, instability, reference
 from assay.study.judgement import threshold
 from assay.study.learner import FLAT, fit
 from assay.study.mask import spatial_mask
-from assay.study.material import Material
+from assay.study.material import Material, decisions
 from assay.study.order import CHECKED, Fact, by_order, said
 from assay.study.small_net import STEPS as TRAINED
 from assay.study.small_net import SmallNet, trained
@@ -32,11 +31,10 @@ from assay.study.spectrum import spectrum
 from assay.study.statistics import accuracy_draws, balanced_accuracy
 from assay.study.surrogate import surrogate
 from assay.study.use import Use, use
-from assay.study.usefulness import decided_by, of_settings, ordinary, usefulness
+from assay.study.usefulness import Decide, of_settings, ordinary, usefulness
 from assay.systems.protocol import System
 from assay.workbook import Watch, Workbook
 
-CHUNK = 256             # inputs asked at once
 MASK = 50 * (40 * 3 + 12 * 60)          # questions for the mask of sparse changes, and what its pixels turn
 
 
@@ -76,18 +74,18 @@ class Study:
         return self.system(x)
 
     def decide(self, x: Tensor) -> Tensor:
-        """Classes of inputs, `CHUNK` at a time; −1, which is never right, where a score is no finite number."""
-        found = []
-        with torch.no_grad():
-            for i in range(0, len(x), CHUNK):
-                scores = self.system(x[i: i + CHUNK])
-                found.append(torch.where(torch.isfinite(scores).all(1), scores.argmax(1), -1))
-        return torch.cat(found)
+        return decisions(self.system, x)
 
     @cached_property
     def judged(self) -> Tensor:
         """The system's decisions on the judged half as it is, asked once."""
         return self.decide(self.data.x[self.data.judged])
+
+    @cached_property
+    def goal(self) -> Tensor:
+        """Draws of what a structure must reach to tell the class, as many as the system's own accuracy has."""
+        y = self.data.y[self.data.judged]
+        return threshold(1 / self.data.classes, accuracy_draws(self.judged == y, y, self.seed, "system"))
 
     @cached_property
     def flips(self) -> Flips:
@@ -138,15 +136,15 @@ class Study:
 
     def _as_it_is(self) -> dict[str, Any]:
         """Accuracies of the system, and of a small network, that do not depend on a structure."""
-        models = {"system": self.decide, **({} if self.network is None else {"network": decided_by(self.network)})}
+        models: dict[str, Decide] = {"system": self.decide}
+        if self.network is not None:
+            models["network"] = partial(decisions, self.network)
         return {name: of_settings(decide, ordinary(self.data), self.seed, name) for name, decide in models.items()}
 
     def _fact(self, fact: Fact, book: Workbook) -> dict[str, Any]:
         """Where samples stand in their file, or when they were taken: what no system is shown, and no editor changes."""
         y, chance = self.data.y, 1 / self.data.classes
-        jy = y[self.data.judged]
-        drawn = threshold(chance, accuracy_draws(self.judged == jy, jy, self.seed, "system"))
-        found = by_order(fact.values, y, drawn, self.seed, fact.id)
+        found = by_order(fact.values, y, self.goal, self.seed, fact.id)
         return {"id": fact.id, "title": fact.title, "formula": fact.formula, "keeps_truth": True, "numbers": 1,
                 "threshold": threshold(chance, float(book.read("system")["accuracy"]["value"])),
                 "success": asdict(found.success), "permuted": {"alarms": found.alarms, "of": CHECKED},
@@ -160,10 +158,9 @@ class Study:
         x, y = self.data.part(self.data.fit)
         jx, jy = self.data.part(self.data.judged)
         learner = fit(g.features(x), y, self.data.classes)
-        drawn = threshold(1 / self.data.classes, accuracy_draws(self.judged == jy, jy, self.seed, "system"))
         features = g.features(jx)
         decided = learner(features).argmax(1)
-        success = balanced_accuracy(decided == jy, jy, drawn, self.seed, g.id)
+        success = balanced_accuracy(decided == jy, jy, self.goal, self.seed, g.id)
         card: dict[str, Any] = {"id": g.id, "title": g.title, "formula": g.formula, "keeps_truth": g.keeps_truth,
                                 "threshold": goal, "success": asdict(success), "numbers": int(features.shape[1]),
                                 "no_use": "", "learner": learner.data(), "least": _least(decided == jy, jy),

@@ -8,20 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from assay.structures.protocol import Editable, Structure, neutral
 from assay.study.learner import Learner
-from assay.study.material import Material
+from assay.study.material import Material, decisions
 from assay.study.small_net import SmallNet, trained
 from assay.study.statistics import balanced_accuracy
 from assay.study.use import Use
 
 Decide = Callable[[Tensor], Tensor]         # inputs (n, …) -> classes (n,)
-CHUNK = 256             # inputs asked at once
 
 
 def usefulness(g: Structure, learner: Learner, network: SmallNet | None, data: Material, followed: Use | None, *,
@@ -40,7 +39,7 @@ def usefulness(g: Structure, learner: Learner, network: SmallNet | None, data: M
         return told
     x, y = followed.exchanged[followed.found], data.y[data.judged][followed.found]
     if network is not None:
-        models["network"] = decided_by(network)
+        models["network"] = partial(decisions, network)
     for name, decide in models.items():
         told[name] = {**told.get(name, {}), **of_settings(decide, {"conflict": (x, y)}, seed, g.id, name)}
     right = followed.decided[followed.found] == y
@@ -57,15 +56,7 @@ def of_settings(decide: Decide, settings: Mapping[str, tuple[Tensor, Tensor]], *
     return {name: asdict(balanced_accuracy(decide(x) == y, y, 0.0, *words, name)) for name, (x, y) in settings.items()}
 
 
-def decided_by(network: SmallNet) -> Decide:
-    def decide(x: Tensor) -> Tensor:
-        with torch.no_grad():
-            return torch.cat([network(x[i: i + CHUNK]).argmax(1) for i in range(0, len(x), CHUNK)])
-
-    return decide
-
-
 def _without(g: Editable, data: Material, seed: int) -> Decide:
     x, y = data.part(data.fit)
-    decide = decided_by(trained(neutral(g, x, x), y, data.classes, seed, "without", g.id))
-    return lambda inputs: decide(neutral(g, inputs, x))
+    network = trained(neutral(g, x, x), y, data.classes, seed, "without", g.id)
+    return lambda inputs: decisions(network, neutral(g, inputs, x))
