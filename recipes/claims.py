@@ -9,21 +9,17 @@ src/assay/systems/literature/weights.
 from __future__ import annotations
 
 import argparse
-import copy
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
-from safetensors.torch import save_file
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import log_loss
 from torch import Tensor, nn
 
 from assay.datasets.claims import CLASSES, claims
 from assay.perturbations.codes import read_claim
 from assay.systems.code_classifiers import CodeLogistic, CodeNetwork
 from assay.systems.text_classifiers import as_bytes
+from choosing import best_pass, best_regression, put_into, write_whole
 
 PASSES, BATCH, RATE = 60, 64, 3e-3
 CS = (0.01, 0.1, 1.0, 10.0, 100.0, 1e3, 1e4)
@@ -44,33 +40,15 @@ def network(seed: int) -> CodeNetwork:
     module = CodeNetwork(vocabulary=vocabulary(), classes=len(CLASSES))
     x, held_x = module.presence(texts), module.presence(held)
     optimiser = torch.optim.Adam(module.parameters(), lr=RATE)
-    best, kept = float("inf"), copy.deepcopy(module.state_dict())
-    for epoch in range(PASSES):
-        for some in torch.randperm(len(labels)).split(BATCH):
-            optimiser.zero_grad()
-            F.cross_entropy(module.of_presence(x[some]), labels[some]).backward()
-            optimiser.step()
-        with torch.no_grad():
-            scores = module.of_presence(held_x)
-        loss = float(F.cross_entropy(scores, theirs))
-        if loss < best:
-            best, kept = loss, copy.deepcopy(module.state_dict())
-            right = float((scores.argmax(1) == theirs).double().mean())
-            print(f"pass {epoch + 1}: tuning loss {loss:.4f}, accuracy {right:.3f}")
-    module.load_state_dict(kept)
-    return module.eval()
+    best_pass(module, module.of_presence, optimiser, (x, labels), (held_x, theirs), passes=PASSES, batch=BATCH)
+    return module
 
 
 def logistic() -> CodeLogistic:
     (texts, labels), (held, theirs) = part("train"), part("tuning")
     module = CodeLogistic(vocabulary=vocabulary(), classes=2)
     x, held_x = module.presence(texts), module.presence(held)
-    fits = [LogisticRegression(C=c, max_iter=5000, tol=1e-8).fit(x, labels) for c in CS]
-    chosen = min(fits, key=lambda fit: log_loss(theirs, fit.predict_proba(held_x)))
-    print(f"logistic regression: C = {chosen.C}, tuning accuracy {chosen.score(held_x, theirs):.3f}")
-    with torch.no_grad():
-        module.linear.weight.copy_(torch.stack((torch.zeros(x.shape[1]), torch.from_numpy(chosen.coef_[0]).float())))
-        module.linear.bias.copy_(torch.tensor([0.0, float(chosen.intercept_[0])]))
+    put_into(module.linear, best_regression(x, labels, held_x, theirs, CS, max_iter=5000, tol=1e-8))
     return module.eval()
 
 
@@ -78,9 +56,8 @@ def write(module: nn.Module, file: Path, how: str) -> None:
     texts, labels = part("audited")
     with torch.no_grad():
         accuracy = float((module(texts).argmax(1) == labels).double().mean())
-    save_file({name: value.contiguous() for name, value in module.state_dict().items()}, file, metadata={
-        "recipe": "recipes/claims.py", "data": "bundled:claims-train", "how": how, "accuracy": f"{accuracy:.4f}"})
-    file.chmod(0o644)
+    write_whole(module, file, {"recipe": "recipes/claims.py", "data": "bundled:claims-train", "how": how,
+                               "accuracy": f"{accuracy:.4f}"})
     print(f"{file}: {accuracy:.1%} of {len(labels)} audited claims")
 
 

@@ -13,23 +13,19 @@ from __future__ import annotations
 
 import argparse
 import collections
-import copy
 import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
-from safetensors.torch import save_file
 from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import log_loss
 from torch import Tensor, nn
 
 from assay.datasets.notes import CLASSES, notes
 from assay.datasets.texts import load_texts
 from assay.systems.text_classifiers import TfidfLogistic, WordCnn, as_bytes, words
+from choosing import best_pass, best_regression, put_into, write_whole
 
 PASSES, BATCH, RATE = 30, 32, 2e-3
 LEAST = 2           # training notes that must hold a word for it to be known
@@ -81,43 +77,22 @@ def word_cnn(data: Texts, seed: int) -> WordCnn:
     network = WordCnn(vocabulary=as_bytes(sorted(word for word, n in seen.items() if n >= LEAST)), classes=data.classes)
     numbers, held_numbers = network.numbers(texts), network.numbers(held)
     optimiser = torch.optim.Adam(network.parameters(), lr=RATE)
-    best, kept = float("inf"), copy.deepcopy(network.state_dict())
-    for epoch in range(PASSES):
-        network.train()
-        for some in torch.randperm(len(labels)).split(BATCH):
-            optimiser.zero_grad()
-            F.cross_entropy(network.of_numbers(numbers[some]), labels[some]).backward()
-            optimiser.step()
-        network.eval()
-        with torch.no_grad():
-            scores = network.of_numbers(held_numbers)
-        loss = float(F.cross_entropy(scores, theirs))
-        right = float((scores.argmax(1) == theirs).double().mean())
-        print(f"pass {epoch + 1}: tuning loss {loss:.4f}, accuracy {right:.3f}")
-        if loss < best:
-            best, kept = loss, copy.deepcopy(network.state_dict())
-    network.load_state_dict(kept)
-    return network.eval()
+    best_pass(network, network.of_numbers, optimiser, (numbers, labels), (held_numbers, theirs), passes=PASSES, batch=BATCH)
+    return network
 
 
 def tfidf(data: Texts) -> TfidfLogistic:
     (texts, labels), (held, theirs) = data.train, data.tuning
     vectors = TfidfVectorizer(ngram_range=(1, 2), min_df=LEAST)
     features, held_features = vectors.fit_transform(texts), vectors.transform(held)
-    fits = [LogisticRegression(C=c, max_iter=5000, tol=1e-8).fit(features, labels) for c in CS]
-    chosen = min(fits, key=lambda fit: log_loss(theirs, fit.predict_proba(held_features)))
-    print(f"logistic regression: C = {chosen.C}, tuning accuracy {chosen.score(held_features, theirs):.3f}")
+    chosen = best_regression(features, labels, held_features, theirs, CS, max_iter=5000, tol=1e-8)
     if len(chosen.classes_) != data.classes:
         raise SystemExit(f"{data.name}: of {data.classes} classes only {len(chosen.classes_)} are in the training part; "
                          "give more texts, or number the classes from 0")
-    weight, bias = torch.from_numpy(chosen.coef_).float(), torch.from_numpy(chosen.intercept_).float()
-    if len(bias) == 1:                      # of two classes, the score of the second
-        weight, bias = torch.cat((torch.zeros_like(weight), weight)), torch.cat((torch.zeros(1), bias))
     module = TfidfLogistic(vocabulary=as_bytes(list(vectors.get_feature_names_out())), classes=data.classes)
     with torch.no_grad():
         module.idf.copy_(torch.from_numpy(vectors.idf_))
-        module.linear.weight.copy_(weight)
-        module.linear.bias.copy_(bias)
+    put_into(module.linear, chosen)
     return module.eval()
 
 
@@ -125,9 +100,7 @@ def write(module: nn.Module, data: Texts, file: Path, how: str) -> None:
     texts, labels = data.held_out
     with torch.no_grad():
         accuracy = float((module(texts).argmax(1) == labels).double().mean())
-    save_file({name: value.contiguous() for name, value in module.state_dict().items()}, file, metadata={
-        "recipe": "recipes/notes.py", "data": data.name, "how": how, "accuracy": f"{accuracy:.4f}"})
-    file.chmod(0o644)
+    write_whole(module, file, {"recipe": "recipes/notes.py", "data": data.name, "how": how, "accuracy": f"{accuracy:.4f}"})
     print(f"{file}: {accuracy:.1%} of {len(labels)} held-out texts")
 
 

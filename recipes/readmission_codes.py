@@ -19,7 +19,6 @@ and so for readmission_codes:boosting and readmission_codes:points.
 from __future__ import annotations
 
 import argparse
-import copy
 import csv
 import random
 from collections import Counter
@@ -29,10 +28,8 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from safetensors.numpy import load_file
 from safetensors.numpy import save_file as save_arrays
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from assay.file_digests import file_digest
@@ -42,6 +39,7 @@ from assay.systems.code_classifiers import EncounterLogistic, EncounterNetwork, 
 from assay.systems.text_classifiers import as_bytes, read_words
 from assay.systems.texts import TextSystem
 from assay.systems.weights import fill, read_weights
+from choosing import best_pass, best_regression, put_into, write_whole
 from readmission import arrays_of, first_encounters, log_odds, worded
 
 PASSES, BATCH, RATE, DECAY = 12, 256, 1e-3, 1e-4
@@ -153,33 +151,15 @@ def network(seed: int, fit: Part, choose: Part, words: tuple[Tensor, Tensor]) ->
     module = standardised(EncounterNetwork(vocabulary=words[0], facts=words[1], classes=2), fit)
     x, held = module.columns(fit[0]), module.columns(choose[0])
     optimiser = torch.optim.AdamW(module.parameters(), lr=RATE, weight_decay=DECAY)
-    best, kept = float("inf"), copy.deepcopy(module.state_dict())
-    for _ in range(PASSES):
-        module.train()
-        for some in torch.randperm(len(x)).split(BATCH):
-            optimiser.zero_grad()
-            F.cross_entropy(module.of_columns(x[some]), fit[1][some]).backward()
-            optimiser.step()
-        with torch.no_grad():
-            loss = float(F.cross_entropy(module.eval().of_columns(held), choose[1]))
-        if loss < best:
-            best, kept = loss, copy.deepcopy(module.state_dict())
-    module.load_state_dict(kept)
-    return module.eval()
+    best_pass(module, module.of_columns, optimiser, (x, fit[1]), (held, choose[1]), passes=PASSES, batch=BATCH)
+    return module
 
 
 def logistic(fit: Part, choose: Part, words: tuple[Tensor, Tensor]) -> EncounterLogistic:
     """Ridge logistic regression by scikit-learn, C of least loss on what chooses."""
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.metrics import log_loss
-
     module = standardised(EncounterLogistic(vocabulary=words[0], facts=words[1], classes=2), fit)
     x, held = module.columns(fit[0]), module.columns(choose[0])
-    fits = [LogisticRegression(C=c, max_iter=2000).fit(x, fit[1]) for c in CS]
-    chosen = min(fits, key=lambda found: log_loss(choose[1], found.predict_proba(held)))
-    with torch.no_grad():
-        module.linear.weight.copy_(torch.stack((torch.zeros(x.shape[1]), torch.from_numpy(chosen.coef_[0]).float())))
-        module.linear.bias.copy_(torch.tensor([0.0, float(chosen.intercept_[0])]))
+    put_into(module.linear, best_regression(x, fit[1], held, choose[1], CS, max_iter=2000))
     return module.eval()
 
 
@@ -242,12 +222,11 @@ def write(module: nn.Module, file: Path, held: Part, how: str) -> None:
         scores = module(held[0])
     margin = scores[:, 1] - scores[:, 0]
     accuracy, auroc = float(((margin > 0) == held[1].bool()).double().mean()), binary.auroc(margin, held[1])
-    save_file({name: value.contiguous() for name, value in module.state_dict().items()}, file, metadata={
+    write_whole(module, file, {
         "recipe": "recipes/readmission_codes.py", "how": how, "data": "UCI 296, Diabetes 130-US hospitals, first encounters",
         "data_licence": "CC BY 4.0; Strack et al., BioMed Research International 2014", "accuracy": f"{accuracy:.4f}",
         "held_out": f"{len(held[1])} patients", "held_out_auroc": f"{auroc:.4f}",
         "use": "to be audited; not a medical device", "held_out_prevalence": f"{float(held[1].double().mean()):.4f}"})
-    file.chmod(0o644)
 
 
 def main(words: Sequence[str] | None = None) -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
-from pathlib import Path
 
 import pytest
 import torch
@@ -26,6 +24,7 @@ from assay.records import Outcome
 from assay.store import AuditFolder
 from assay.systems import catalogue
 from assay.systems.tables import RowSystem
+from recipe_modules import recipe
 
 FIELDS = fields_from({"fields": {
     "sex": {"kind": "category", "values": ["f", "m", "x"], "irrelevant": True},
@@ -255,10 +254,7 @@ def test_the_rule_of_the_applications_never_reads_who_applies():
 
 def test_the_shipped_weights_are_those_of_the_recipe(tmp_path, monkeypatch):
     pytest.importorskip("sklearn", reason="scikit-learn is not installed")
-    spec = importlib.util.spec_from_file_location("recipe_applications",
-                                                  Path(__file__).parents[2] / "recipes" / "applications.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = recipe("applications")
     monkeypatch.setattr(module, "PASSES", 1)
     module.main(["--out", str(tmp_path)])
     x = bundled_applications().fetch(range(20)).inputs

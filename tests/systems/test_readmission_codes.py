@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import csv
-import importlib
 import io
 import random
-import sys
 import zipfile
 from pathlib import Path
 
@@ -14,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+import recipe_modules
 from assay.numerics import binary
 from assay.numerics.texts import encode
 from assay.perturbations.codes import CodeRewrites, codes_from, read_claim
@@ -24,18 +23,13 @@ from assay.systems.text_classifiers import as_bytes
 from assay.systems.weights import SHIPPED, read_weights
 
 pytest.importorskip("sklearn", reason="scikit-learn is not installed")
-RECIPES = Path(__file__).parents[2] / "recipes"
 RECORD = "250.41\n428\nDocumented: diabetes, days 5, acute 1, emergency 2, age 70"
 NAMES = ("age", "days")
 
 
 @pytest.fixture(scope="module")
 def recipe():
-    sys.path.insert(0, str(RECIPES))
-    try:
-        yield importlib.import_module("readmission_codes")
-    finally:
-        sys.path.remove(str(RECIPES))
+    return recipe_modules.recipe("readmission_codes")
 
 
 def network(kind):

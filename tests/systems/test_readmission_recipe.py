@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import csv
-import importlib.util
 import io
 import random
-import sys
 import zipfile
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,18 +13,10 @@ import pytest
 from assay.api import audit
 from assay.datasets.tables import load_rows
 from assay.records import Outcome
+from recipe_modules import recipe
 
 pytest.importorskip("sklearn", reason="scikit-learn is not installed")
 pytest.importorskip("skops", reason="skops is not installed")
-RECIPE = Path(__file__).parents[2] / "recipes" / "readmission.py"
-
-
-def recipe():
-    spec = importlib.util.spec_from_file_location("recipe_readmission", RECIPE)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 def encounter(r: random.Random, number: int, patient: int) -> dict[str, str]:
@@ -58,7 +47,7 @@ def made(tmp_path_factory):
     table.writerows(rows)
     with zipfile.ZipFile(folder / "data.zip", "w") as archive:
         archive.writestr("dataset_diabetes/diabetic_data.csv", text.getvalue())
-    module = recipe()
+    module = recipe("readmission")
     module.main(["--data", str(folder / "data.zip"), "--out", str(folder / "out")])
     return module, folder / "out"
 

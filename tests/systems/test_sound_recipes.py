@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from scipy.io import wavfile
 
+import recipe_modules
 from assay.datasets.commands import CLASSES, RATE, commands
 from assay.datasets.sounds import load_sounds
 from assay.systems import catalogue
-
-RECIPES = Path(__file__).parents[2] / "recipes"
 
 
 @pytest.fixture
 def recipe(monkeypatch):
     """A recipe with one pass, and few of everything."""
-    monkeypatch.syspath_prepend(str(RECIPES))
-
     def load(name: str):
-        spec = importlib.util.spec_from_file_location(f"recipe_{name}", RECIPES / f"{name}.py")
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[spec.name] = module             # where dataclasses look for annotations
-        spec.loader.exec_module(module)
+        module = recipe_modules.recipe(name)
         monkeypatch.setattr(module, "PASSES", 1)
         return module
     threads = torch.get_num_threads()

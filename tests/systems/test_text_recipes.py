@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import csv
-import importlib.util
-import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -13,17 +10,9 @@ import torch
 from assay.datasets.notes import notes
 from assay.datasets.texts import load_texts
 from assay.systems import catalogue
+from recipe_modules import recipe
 
 pytest.importorskip("sklearn", reason="scikit-learn is not installed")
-RECIPES = Path(__file__).parents[2] / "recipes"
-
-
-def recipe(name: str):
-    spec = importlib.util.spec_from_file_location(f"recipe_{name}", RECIPES / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module             # where dataclasses look for annotations
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture
