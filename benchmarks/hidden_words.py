@@ -16,13 +16,12 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from assay.checks.smallest_change import in_steps
-from assay.datasets.sounds import LabelledSounds, bundled_commands, load_sounds
+from assay.datasets.sounds import LabelledSounds
 from assay.metrics.sound import heard_as, hidden_word
 from assay.numerics.intervals import wilson
 from assay.perturbations.protocol import Examples, stream
@@ -30,7 +29,7 @@ from assay.perturbations.sounds import AddedSound, decibels, stored
 from assay.searches.smallest.cascade import smallest_change
 from assay.searches.smallest.result import Smallest
 from assay.searches.smallest.shrinking import shrinking
-from assay.systems import catalogue
+from listening import each, evenly, loaded, parser
 
 LOUDEST, BATCH, BOUND = -25.0, 20, -10.0
 Search = Callable[[Callable[[Tensor], Tensor], Examples, Tensor], Smallest]
@@ -57,10 +56,10 @@ SEARCHES = {"Carlini–Wagner, 300 steps": published(300), "Carlini–Wagner, 1,
             "cascade, 30": cascade(30)}
 
 
-def rows(name: str, data: LabelledSounds, clips: int, weights: Path | None) -> None:
-    system = catalogue.load(name, role="audited", weights=weights).system
-    x, goal = heard_rightly(system, data, clips)
-    print(f"\n{name}: {len(x)} clips heard rightly of {min(clips, len(data.ids))}\n")
+def rows(name: str, data: LabelledSounds, options: argparse.Namespace) -> None:
+    system = loaded(name, options)
+    x, goal = heard_rightly(system, data, options.clips)
+    print(f"\n{name}: {len(x)} clips heard rightly of {len(evenly(data, options.clips))}\n")
     print("| search | heard as the word at ≤ −25 dB | median dB | mean dB | gradients a clip | seconds |")
     print("|---|---|---|---|---|---|")
     for label, search in SEARCHES.items():
@@ -89,8 +88,7 @@ def rows(name: str, data: LabelledSounds, clips: int, weights: Path | None) -> N
 
 def heard_rightly(system: Callable[[Tensor], Tensor], data: LabelledSounds, clips: int) -> tuple[Examples, Tensor]:
     """Clips at even distances that the system hears rightly, and the word to be hidden in each."""
-    count = min(clips, len(data.ids))
-    x = data.fetch([i * len(data.ids) // count for i in range(count)])
+    x = data.fetch(evenly(data, clips))
     with torch.no_grad():
         scores = in_parts(system, x.inputs)
     kept = (scores.argmax(1) == x.truth).nonzero().flatten().tolist()
@@ -104,16 +102,7 @@ def in_parts(system: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--clips", type=int, default=100)
-    parser.add_argument("--data", type=Path)
-    parser.add_argument("--weights", type=Path)
-    options = parser.parse_args()
-    if options.data:
-        rows("res8", load_sounds(options.data), options.clips, options.weights)
-        return
-    for name in ("commands-res8", "commands-ctc", "commands-cepstra"):
-        rows(name, bundled_commands("held-out"), options.clips, None)
+    each(rows, parser(__doc__ or "", clips=100).parse_args())
 
 
 if __name__ == "__main__":

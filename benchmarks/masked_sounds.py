@@ -14,35 +14,21 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
-from dataclasses import replace
-from pathlib import Path
 
 import torch
 
-from assay.audits.session import check_from
-from assay.checks.check import Bench, run_check
-from assay.datasets.sounds import LabelledSounds, bundled_commands, load_sounds
+from assay.datasets.sounds import LabelledSounds
 from assay.numerics.intervals import wilson
-from assay.profiles.load import load
 from assay.records import Finding
-from assay.systems import catalogue
-from assay.systems.metered import Metered
+from listening import asked, each, parser
 
 BATCH = 20
 
 
-def rows(name: str, data: LabelledSounds, clips: int, steps: int, weights: Path | None) -> None:
-    check = check_from(next(c for c in load("research", task="sound")["checks"] if c["id"] == "masked"))
-    check = replace(check, search={**check.search, "steps": steps})
-    system = catalogue.load(name, role="audited", weights=weights).system
-    bench = Bench(systems={name: Metered(system, name=name)}, roles={name: "audited"}, seed=0, families={}, fetch=data.fetch,
-                  count=len(data.ids), classes=data.classes)
-    count = min(clips, len(data.ids))
-    positions = [i * len(data.ids) // count for i in range(count)]
-    start, found = time.perf_counter(), []
-    for first in range(0, count, BATCH):
-        found += run_check(check, name, bench, data.fetch(positions[first: first + BATCH])).findings
-    print(f"\n{name}: {count} clips, {steps} steps, {time.perf_counter() - start:.0f} s\n")
+def rows(name: str, data: LabelledSounds, options: argparse.Namespace) -> None:
+    start = time.perf_counter()
+    check, count, found = asked("masked", name, data, options, BATCH)
+    print(f"\n{name}: {count} clips, {options.steps} steps, {time.perf_counter() - start:.0f} s\n")
     print("| beside the threshold | heard as the word | noise | signal-to-noise | stored, above it: median, worst |")
     print("|---|---|---|---|---|")
     for level in check.levels:
@@ -57,18 +43,10 @@ def rows(name: str, data: LabelledSounds, clips: int, steps: int, weights: Path 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--clips", type=int, default=100)
-    parser.add_argument("--steps", type=int, default=40)
-    parser.add_argument("--data", type=Path)
-    parser.add_argument("--weights", type=Path)
-    options = parser.parse_args()
+    words = parser(__doc__ or "", clips=100)
+    words.add_argument("--steps", type=int, default=40)
     torch.set_num_threads(1)
-    if options.data:
-        rows("res8", load_sounds(options.data), options.clips, options.steps, options.weights)
-        return
-    for name in ("commands-res8", "commands-ctc", "commands-cepstra"):
-        rows(name, bundled_commands("held-out"), options.clips, options.steps, None)
+    each(rows, words.parse_args())
 
 
 if __name__ == "__main__":

@@ -12,33 +12,16 @@ from __future__ import annotations
 
 import argparse
 import statistics
-from dataclasses import replace
-from pathlib import Path
 
-from assay.audits.session import check_from
-from assay.checks.check import Bench, run_check
-from assay.datasets.sounds import LabelledSounds, bundled_commands, load_sounds
-from assay.profiles.load import load
-from assay.records import Finding
-from assay.systems import catalogue
-from assay.systems.metered import Metered
+from assay.datasets.sounds import LabelledSounds
+from listening import asked, each, parser
 
 BATCH = 10
 
 
-def rows(name: str, data: LabelledSounds, clips: int, steps: int, weights: Path | None) -> None:
-    item = next(c for c in load("research", task="sound")["checks"] if c["id"] == "over-the-air")
-    check = check_from(item)
-    check = replace(check, search={**check.search, "steps": steps})
-    system = catalogue.load(name, role="audited", weights=weights).system
-    bench = Bench(systems={name: Metered(system, name=name)}, roles={name: "audited"}, seed=0, families={}, fetch=data.fetch,
-                  count=len(data.ids), classes=data.classes)
-    count = min(clips, len(data.ids))
-    positions = [i * len(data.ids) // count for i in range(count)]
-    found: list[Finding] = []
-    for start in range(0, count, BATCH):
-        found += run_check(check, name, bench, data.fetch(positions[start: start + BATCH])).findings
-    print(f"\n{name}, {count} clips, {steps} steps\n")
+def rows(name: str, data: LabelledSounds, options: argparse.Namespace) -> None:
+    check, count, found = asked("over-the-air", name, data, options, BATCH)
+    print(f"\n{name}, {count} clips, {options.steps} steps\n")
     print("| at | searched under rooms | without | random noise | clips in most rooms: under rooms | without |")
     print("|---|---|---|---|---|---|")
     for level in check.levels:
@@ -52,17 +35,9 @@ def rows(name: str, data: LabelledSounds, clips: int, steps: int, weights: Path 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--clips", type=int, default=20)
-    parser.add_argument("--steps", type=int, default=200)
-    parser.add_argument("--data", type=Path)
-    parser.add_argument("--weights", type=Path)
-    options = parser.parse_args()
-    if options.data:
-        rows("res8", load_sounds(options.data), options.clips, options.steps, options.weights)
-        return
-    for name in ("commands-res8", "commands-ctc", "commands-cepstra"):
-        rows(name, bundled_commands("held-out"), options.clips, options.steps, None)
+    words = parser(__doc__ or "", clips=20)
+    words.add_argument("--steps", type=int, default=200)
+    each(rows, words.parse_args())
 
 
 if __name__ == "__main__":

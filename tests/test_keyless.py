@@ -12,12 +12,11 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
 import small_audit
-from assay.cli import cli
 from assay.signing import envelope, keyless, keys
 from assay.signing.statement import statement
+from command_line import run
 
 pytest.importorskip("cryptography")
 needs_sigstore = pytest.mark.skipif(find_spec("sigstore") is None, reason="needs sigstore (pip install 'assay[sigstore]')")
@@ -42,11 +41,6 @@ def signed(tmp_path_factory) -> Path:
 @pytest.fixture
 def copy(signed, tmp_path) -> Path:
     return Path(shutil.copytree(signed, tmp_path / "copy"))
-
-
-def run(*words: object, **more: object) -> tuple[int, str]:
-    done = CliRunner().invoke(cli, [str(w) for w in words], standalone_mode=False, **more)
-    return (2, str(done.exception)) if done.exception is not None else (done.return_value, done.output)
 
 
 def verify(top: Path, identity: str = "lab@example.org", issuer: str = "https://accounts.example.org") -> tuple[int, str]:

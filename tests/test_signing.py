@@ -13,14 +13,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
 import small_audit
 from assay.api import Audit, verify
-from assay.cli import cli
 from assay.signing import envelope, keys
 from assay.signing.statement import differences, result, statement
 from assay.strict_json import StrictJsonError, parse
+from command_line import run
 
 pytest.importorskip("cryptography")
 
@@ -40,13 +39,6 @@ def signed(tmp_path_factory) -> Path:
 @pytest.fixture
 def copy(signed, tmp_path) -> Path:
     return Path(shutil.copytree(signed, tmp_path / "copy"))
-
-
-def run(*words: object, **more: object) -> tuple[int, str]:
-    done = CliRunner().invoke(cli, [str(w) for w in words], standalone_mode=False, **more)
-    if done.exception is not None:
-        return 2, str(done.exception)
-    return done.return_value, done.output
 
 
 # --- the statement ---
