@@ -89,6 +89,35 @@ def a_profile_edited_with_its_digest(f: Forger) -> None:
     f.issued()
 
 
+def renamed(f: Forger, **words: str) -> None:
+    """The folder's own mild profile, under another name and with a digest that holds."""
+    def change(header: Any) -> None:
+        profile = {key: value for key, value in {**header["profile"], **words}.items() if key != "digest"}
+        header["profile"] = {**profile, "digest": digest_of(profile)}
+    f.edit("audit.json", change)
+    f.issued()
+
+
+@attack(ATTACKS, "hashes", "has other content")
+def a_mild_profile_under_the_name_of_one_that_comes_with_assay(f: Forger) -> None:
+    renamed(f, id="research", version="0.1.0", community="research")
+
+
+@attack(ATTACKS, "hashes", "has other content")
+def a_mild_profile_as_a_version_to_come(f: Forger) -> None:
+    renamed(f, id="healthcare", version="9.0.0", community="healthcare")
+
+
+@attack(ATTACKS, "hashes", "may be read as 'public_sector'")
+def a_mild_profile_in_capitals(f: Forger) -> None:
+    renamed(f, id="Public-Sector")
+
+
+@attack(ATTACKS, "hashes", "cannot be asked so")
+def a_mild_profile_for_a_task_that_does_not_exist(f: Forger) -> None:
+    renamed(f, id="healthcare", task="diagnosis")
+
+
 @attack(ATTACKS, "replay", "is the system that was audited")
 def a_better_network_under_the_same_name(f: Forger) -> None:
     def change(header: Any) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from assay import strict_json
 from assay.file_digests import root_digest
-from assay.profiles.load import digest_holds
+from assay.profiles.load import digest_holds, impostor
 from assay.records import FORMAT_VERSION, DataRecord, Provenance, SystemRecord, from_data
 from assay.signing import envelope, keyless, keys
 from assay.signing.statement import differences, statement
@@ -73,6 +73,8 @@ def _wrong_header(header: Mapping[str, Any]) -> str:
             return f"audit.json: the digest of {system.name!r} is not that of its files"
     if not digest_holds(header["profile"], options=data.options, noise=data.noise):
         return "audit.json: the profile is not the one of its digest; it was edited after the audit"
+    if reason := impostor(header["profile"], truth=data.truth):
+        return f"audit.json: {reason}"
     return ""
 
 

@@ -9,7 +9,8 @@ import pytest
 
 from assay.profiles.clauses import clauses_for, instruments
 from assay.profiles.keys import COMMUNITIES, STATUSES
-from assay.profiles.load import ProfileError, load, names
+from assay.profiles.load import ProfileError, impostor, load, names
+from assay.records import digest_of
 from assay.profiles.thresholds import numbers_of, thresholds_of
 from assay.reports import explained
 
@@ -131,3 +132,29 @@ def test_a_profile_of_ones_own_gets_no_clauses(tmp_path):
     assert "clauses" not in load(path)
     (tmp_path / "child.toml").write_text('extends = "research"\nid = "mine"\nversion = "1"\ntask = "reconstruction"\n')
     assert load(str(tmp_path / "child.toml"))["clauses"] == load("research")["clauses"]
+
+
+@pytest.mark.parametrize(("name", "task"), TASKS)
+def test_a_shipped_profile_is_itself_and_an_edited_one_is_not(name, task):
+    for budget, truth in [("standard", True), ("demo", True)] + [("demo", False)] * (task == "reconstruction"):
+        profile = load(name, task=task, budget=budget, truth=truth)
+        assert impostor(profile, truth=truth) == ""
+        milder = {key: value for key, value in profile.items() if key != "digest"} | {"rate": 0.9}
+        assert "has other content" in impostor({**milder, "digest": digest_of(milder)}, truth=truth)
+        assert impostor({**milder, "id": "mine", "digest": digest_of(milder)}, truth=truth) == ""
+    if task == "reconstruction":            # how it judges without a truth is another profile than with one
+        assert impostor(load(name, budget="demo"), truth=False) and impostor(load(name, budget="demo", truth=False), truth=True)
+
+
+@pytest.mark.parametrize(("identity", "said"), [
+    ("research", "'research' that comes with Assay"), ("Health Care", ""), ("HEALTHCARE", "'healthcare'"),
+    ("public-sector", "'public_sector'"), ("rese\u0430rch", "look alike"), ("defence-2", "")])
+def test_a_profile_of_ones_own_may_not_take_a_shipped_name(identity, said, tmp_path):
+    path = tmp_path / "own.toml"
+    path.write_text(f'extends = "research"\nid = "{identity}"\nversion = "1"\n', encoding="utf-8")
+    if not said:
+        assert load(str(path))["id"] == identity
+        return
+    with pytest.raises(ProfileError, match="a name of its own") as refused:
+        load(str(path))
+    assert said in str(refused.value)

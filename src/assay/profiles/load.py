@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import tomllib
+import unicodedata
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from assay.letters import deceptive
 from assay.profiles.clauses import clauses_for
 from assay.profiles.errors import ProfileError, instead
 from assay.profiles.inherit import resolved
@@ -16,7 +18,7 @@ from assay.profiles.plain_words import validate_words
 from assay.profiles.thresholds import default_of, restated
 from assay.records import digest_of
 
-__all__ = ["WORDS", "ProfileError", "at_noise", "digest_holds", "load", "names", "task_of"]
+__all__ = ["WORDS", "ProfileError", "at_noise", "digest_holds", "impostor", "load", "names", "namesake", "task_of"]
 
 
 FILLED_IN = ("fields", "revision")      # words of a set that the data fill in where the profile leaves them open
@@ -27,6 +29,37 @@ def names() -> dict[str, tuple[str, ...]]:
     folders = [f for f in resources.files(__package__).iterdir() if f.is_dir() and not f.name.startswith("_")]
     return {folder.name: tuple(sorted(f.name.removesuffix(".toml") for f in folder.iterdir() if f.name.endswith(".toml")))
             for folder in sorted(folders, key=lambda f: f.name)}
+
+
+def namesake(identity: str) -> str:
+    """The profile of Assay's own that an identity may be read as, or "": whatever the case, the marks and the letters' width.
+
+    >>> namesake("Public-Sector"), namesake("research"), namesake("research-at-home")
+    ('public_sector', 'research', '')
+    """
+    plain = unicodedata.normalize("NFKC", identity).casefold().strip()
+    plain = "".join(letter if letter.isalnum() else "_" for letter in plain)
+    return plain if plain in names() else ""
+
+
+def impostor(profile: Mapping[str, Any], *, truth: bool) -> str:
+    """Why a stored profile is not the one of Assay's that it is called after, or "" where it is, or is called otherwise.
+
+    An audit stores the whole profile, so a folder may hold one with milder thresholds under a name that readers trust, and a
+    digest that holds. `truth` is whether the true images of the data are known, which chooses how the profile judges.
+    """
+    identity, version = profile["id"], profile["version"]
+    known = namesake(identity)
+    if known != identity:
+        return f"the profile's id {identity!r} may be read as {known!r}, which comes with Assay and is another" if known else ""
+    try:
+        ours = load(known, task=profile.get("task", ""), budget=profile.get("budget", ""), truth=truth)
+    except ProfileError as error:
+        return f"the profile is called {identity!r}, like one that comes with Assay and cannot be asked so: {error}"
+    if ours["digest"] == profile["digest"]:
+        return ""
+    return (f"the profile is called {identity} {version}, and the {identity} {ours['version']} that comes with this version of "
+            "Assay has other content: it was edited, or belongs to the version of Assay that the audit names; verify with that")
 
 
 def task_of(path: str) -> str:
@@ -51,6 +84,9 @@ def load(name: str, *, task: str = "reconstruction", budget: str = "standard", t
         if not data.get(key):
             raise ProfileError(f"{where}: key {key!r} is missing" if key not in data or key != "checks"
                                else f"{where}: it has no checks")
+    if not _is_ours(name) and (known := namesake(data["id"]) or deceptive(data["id"])):
+        raise ProfileError(f"{where}: its id {data['id']!r} " + (f"is that of the profile {known!r} that comes with Assay"
+                           if known in names() else known) + "; give your profile a name of its own")
     budgets, blind = data.pop("budgets", {}), data.pop("without_truth", None)
     if budget not in budgets and budget != "standard":
         raise ProfileError(f"{where}: unknown budget {budget!r}; known: {', '.join(['standard', *budgets])}")
@@ -176,7 +212,7 @@ def _read(name: str, task: str, of: str) -> tuple[str, str, dict[str, Any]]:
     """Identity, name and content of a profile; `of` is the identity of the one that extends it."""
     known = names()
     community, _, asked = name.partition("/")
-    if community in known and (not asked or asked in known[community]):
+    if _is_ours(name):
         asked = asked or _said_task(of) or task
         if asked not in known[community]:
             raise ProfileError(f"profile {name}: it has no questions about {asked}; it asks about "
@@ -192,6 +228,12 @@ def _read(name: str, task: str, of: str) -> tuple[str, str, dict[str, Any]]:
         raise ProfileError(f"unknown profile {name!r}; {instead(name, known)}, or a path to a TOML file"
                            + (f" (named by {of})" if of else ""))
     return str(path.resolve()), name, _parsed(name, found)
+
+
+def _is_ours(name: str) -> bool:
+    """Whether a name means a profile that comes with Assay, as `research` or `research/sound`."""
+    community, _, asked = name.partition("/")
+    return community in (known := names()) and (not asked or asked in known[community])
 
 
 def _said_task(of: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from assay.profiles.load import namesake
 from assay.reports.language import Language, language
 from assay.reports.wording import WORST, amount, area, shortened, significant, span
 
@@ -269,6 +270,8 @@ def _profile(label: Mapping[str, Any], tongue: Language) -> str:
     profile = label["profile"]
     text = tongue.say("profile", profile=f"{profile['community']} / {profile['id']} {profile['version']}",
                       rule=label["headline"]["rule"])
+    if not namesake(profile["id"]):
+        text += " " + tongue.say("own-profile")
     told = profile["thresholds"]
     if told["proposal"] and told["total"]:
         text += " " + tongue.say("proposals", n=str(told["proposal"]), m=str(told["total"]))
