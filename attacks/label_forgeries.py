@@ -134,6 +134,41 @@ def other_data_under_the_same_name(f: Forger) -> None:
     f.issued()
 
 
+@attack(ATTACKS, "replay", "but of another licence")
+def data_of_another_licence(f: Forger) -> None:
+    f.edit("audit.json", lambda d: d["data"].update(licence="CC0-1.0"))
+    f.issued()
+
+
+@attack(ATTACKS, "replay", "but of another simulated")
+def simulated_data_that_are_called_measured(f: Forger) -> None:
+    f.edit("audit.json", lambda d: d["data"].update(simulated=False))
+    f.issued()
+
+
+@attack(ATTACKS, "replay", "but of another description")
+def a_network_that_is_told_as_another(f: Forger) -> None:
+    f.edit("audit.json", lambda d: d["systems"][0].update(description="cleared for clinical use"))
+    f.issued()
+
+
+@attack(ATTACKS, "replay", "is the system that was audited")
+def a_network_audited_that_the_recipe_does_not_make(f: Forger) -> None:
+    def change(header: Any) -> None:
+        header["recipe"]["systems"] = ["tikhonov"]
+    f.edit("audit.json", change)
+    f.issued()
+
+
+@attack(ATTACKS, "replay", "every system that the audit names was built")
+def a_second_model_that_was_never_asked(f: Forger) -> None:
+    def change(header: Any) -> None:
+        system = {**header["systems"][0], "name": "borrowed", "role": "surrogate", "files": {"a": OTHER}}
+        header["surrogates"] = [{**system, "digest": root_digest(system["files"])}]
+    f.edit("audit.json", change)
+    f.issued()
+
+
 @attack(ATTACKS, "replay", "the data are those that were audited")
 def another_seed(f: Forger) -> None:
     f.edit("audit.json", lambda d: (d.update(seed=7), d["recipe"].update(seed=7), d["provenance"].update(seed=7)))

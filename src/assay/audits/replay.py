@@ -42,7 +42,8 @@ from assay.perturbations import registry
 from assay.perturbations.protocol import ChoiceSet, Examples
 from assay.profiles.errors import ProfileError
 from assay.profiles.load import load as load_profile
-from assay.records import Finding, digest_of
+from assay.profiles.load import namesake
+from assay.records import DataRecord, Finding, SystemRecord, digest_of, from_data, to_data
 from assay.searches.power_iteration import linearised
 from assay.store import AuditFolder, StoreError, witness_key
 from assay.systems import catalogue
@@ -88,14 +89,10 @@ def replay_all(folder: AuditFolder, everything: bool, say: Say, *, trust_code: b
         return
     stored = cast(Mapping[str, Any], header["profile"]) if _named_profile(header) != "the same" else None
     session = session_from(replace(words, groups="", tariff=""), profile=stored)   # no replayed number knows of these
-    digests = {r["name"]: r["digest"] for r in (*header["systems"], *header.get("surrogates", ()))}
-    for loaded in (*session.systems, *session.surrogates):
-        name = loaded.record.name
-        part = "on which changes were found" if loaded.record.role == "surrogate" else "that was audited"
-        say(f"{name} is the system {part}", _is_audited(loaded, folder, digests.get(name, "")),
-            f"sha256 {loaded.record.digest[:16]}…")
-    if not say("the data are those that were audited", session.data.record.digest == header["data"]["digest"],
-               f"sha256 {session.data.record.digest[:16]}…"):
+    _are_audited(session, folder, say)
+    wrong_data = _other_field(session.data.record, from_data(DataRecord, header["data"]))
+    if not say("the data are those that were audited", not wrong_data,
+               f"sha256 {session.data.record.digest[:16]}…" + (f", but of another {wrong_data}" if wrong_data else "")):
         return
     if not _as_asked(session, folder, say):
         return
@@ -120,7 +117,7 @@ def replay_all(folder: AuditFolder, everything: bool, say: Say, *, trust_code: b
 
 
 def _named_profile(header: Mapping[str, Any]) -> str:
-    """What became of the profile that the recipe names: "the same", "edited", another version, or that it is not here.
+    """What became of the profile that the recipe names: "the same", "edited", "another", newer, or that it is not here.
 
     A stored audit needs no profile that may have changed since: what is stored is replayed. But one of the same name and
     version with other content was edited, here or in the folder.
@@ -135,7 +132,23 @@ def _named_profile(header: Mapping[str, Any]) -> str:
         return "the same"
     if (named["id"], named["version"]) == (stored["id"], stored["version"]):
         return "edited"
+    if namesake(named["id"]):           # and the stored one is not: none that ships was ever asked about under that name
+        return "another"
     return f"{recipe['profile']} is now {named['id']} {named['version']}, so the stored one is used"
+
+
+def _other_field(found: DataRecord | SystemRecord, told: DataRecord | SystemRecord, *, apart: tuple[str, ...] = ()) -> str:
+    """The first field, but for some, in which what was loaded is not what the audit says of it, or "".
+
+    What data and systems are called, where they come from and how they judge stands on the label, which no digest of files
+    covers. Numbers are equal to within rounding.
+    """
+    for field in fields(found):
+        ours, theirs = to_data(getattr(found, field.name)), to_data(getattr(told, field.name))
+        close = isinstance(ours, float) and isinstance(theirs, float) and math.isclose(ours, theirs, rel_tol=TOLERANCE)
+        if field.name not in apart and not close and digest_of(ours) != digest_of(theirs):
+            return field.name
+    return ""
 
 
 def _as_asked(session: Session, folder: AuditFolder, say: Say) -> bool:
@@ -144,8 +157,10 @@ def _as_asked(session: Session, folder: AuditFolder, say: Say) -> bool:
     asked, found = header["profile"], _named_profile(header)
     name = f"{asked['id']} {asked['version']}"
     told = {"the same": name, "edited": f"{name} by Assay {header['provenance']['tool_version']}; the one here has that "
-            "version and other content: verify with that version of Assay, or with the profile's file as it was"}
-    if not say("the profile is the one that was asked", found != "edited", told.get(found, f"{name}; {found}")):
+            "version and other content: verify with that version of Assay, or with the profile's file as it was",
+            "another": f"{name} is stored, and the recipe asks for {header['recipe']['profile']!r}, which comes with Assay"}
+    asked_for = found not in ("edited", "another")
+    if not say("the profile is the one that was asked", asked_for, told.get(found, f"{name}; {found}")):
         return False
     tables = header.get("tables", {})
     if tables and not say("the tables of phrases, codes and fields are those that were used", session.tables() == tables,
@@ -176,6 +191,21 @@ def differing(row: Finding, numbers: Mapping[str, float]) -> list[str]:
         if recorded is None or not abs(value - recorded) <= TOLERANCE * max(map(abs, (recorded, least, *beside))):
             found.append(f"{field} recorded {recorded}, replayed {value:.6g}")
     return found
+
+
+def _are_audited(session: Session, folder: AuditFolder, say: Say) -> None:
+    """Whether each system and each surrogate is the one of the audit, and no other was there."""
+    told = {r["name"]: from_data(SystemRecord, r) for r in (*folder.header["systems"], *folder.header.get("surrogates", ()))}
+    for loaded in (*session.systems, *session.surrogates):
+        record, audited = loaded.record, told.pop(loaded.record.name, None)
+        part = "on which changes were found" if record.role == "surrogate" else "that was audited"
+        same = audited is not None and _is_audited(loaded, folder, audited.digest)
+        apart = ("digest", "files", *(("description", "options") if record.name in folder.fitted() else ()))
+        wrong = _other_field(record, audited, apart=apart) if same and audited is not None else ""
+        say(f"{record.name} is the system {part}", same and not wrong,
+            f"sha256 {record.digest[:16]}…" + (f", but of another {wrong}" if wrong else ""))
+    if told:
+        say("every system that the audit names was built", False, f"the recipe makes none called {', '.join(sorted(told))}")
 
 
 def _is_audited(loaded: Loaded, folder: AuditFolder, digest: str) -> bool:

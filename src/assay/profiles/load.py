@@ -32,7 +32,7 @@ def names() -> dict[str, tuple[str, ...]]:
 
 
 def namesake(identity: str) -> str:
-    """The profile of Assay's own that an identity may be read as, or "": whatever the case, the marks and the letters' width.
+    """The profile of Assay's own that an identity may be read as, or "": whatever the case, the marks and the width.
 
     >>> namesake("Public-Sector"), namesake("research"), namesake("research-at-home")
     ('public_sector', 'research', '')
@@ -50,16 +50,18 @@ def impostor(profile: Mapping[str, Any], *, truth: bool) -> str:
     """
     identity, version = profile["id"], profile["version"]
     known = namesake(identity)
+    if not known:
+        return ""
     if known != identity:
-        return f"the profile's id {identity!r} may be read as {known!r}, which comes with Assay and is another" if known else ""
+        return f"the profile's id {identity!r} may be read as {known!r}, which comes with Assay and is another"
     try:
         ours = load(known, task=profile.get("task", ""), budget=profile.get("budget", ""), truth=truth)
     except ProfileError as error:
         return f"the profile is called {identity!r}, like one that comes with Assay and cannot be asked so: {error}"
     if ours["digest"] == profile["digest"]:
         return ""
-    return (f"the profile is called {identity} {version}, and the {identity} {ours['version']} that comes with this version of "
-            "Assay has other content: it was edited, or belongs to the version of Assay that the audit names; verify with that")
+    return (f"the profile is called {identity} {version}, and the {identity} {ours['version']} that comes with this "
+            "version of Assay has other content: it was edited, or belongs to the version that the audit names")
 
 
 def task_of(path: str) -> str:
@@ -84,9 +86,8 @@ def load(name: str, *, task: str = "reconstruction", budget: str = "standard", t
         if not data.get(key):
             raise ProfileError(f"{where}: key {key!r} is missing" if key not in data or key != "checks"
                                else f"{where}: it has no checks")
-    if not _is_ours(name) and (known := namesake(data["id"]) or deceptive(data["id"])):
-        raise ProfileError(f"{where}: its id {data['id']!r} " + (f"is that of the profile {known!r} that comes with Assay"
-                           if known in names() else known) + "; give your profile a name of its own")
+    if not _is_ours(name):
+        _must_be_its_own(data["id"], where)
     budgets, blind = data.pop("budgets", {}), data.pop("without_truth", None)
     if budget not in budgets and budget != "standard":
         raise ProfileError(f"{where}: unknown budget {budget!r}; known: {', '.join(['standard', *budgets])}")
@@ -111,6 +112,14 @@ def load(name: str, *, task: str = "reconstruction", budget: str = "standard", t
     data["budget"] = budget
     data["digest"] = digest_of(data)
     return data
+
+
+def _must_be_its_own(identity: str, where: str) -> None:
+    """`ProfileError` for an id that readers may take for another profile's."""
+    known = namesake(identity)
+    if known or (reason := deceptive(identity)):
+        why = f"is that of the profile {known!r} that comes with Assay" if known else reason
+        raise ProfileError(f"{where}: its id {identity!r} {why}; give your profile a name of its own")
 
 
 def at_noise(profile: Mapping[str, Any], noise: float | None) -> dict[str, Any]:
