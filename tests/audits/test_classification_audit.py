@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 
@@ -15,6 +16,7 @@ from assay.api import verify
 from assay.arrays import InputError
 from assay.audits.prepare import session_from
 from assay.audits.recipe import Recipe
+from assay.audits.unchanged import counted_apart_wrongly
 from assay.records import Access, Outcome, Verdict
 from assay.systems.function import FunctionSystem
 from assay.systems.torch import TorchSystem
@@ -135,7 +137,7 @@ def test_the_folder_verifies_and_its_witnesses_replay(finished, tmp_path):
 def test_stored_witnesses_replay_to_the_recorded_numbers(finished):
     """Through the same code as `assay verify`, which cannot itself build a system that lives in memory."""
     from assay.api import session_for
-    from assay.audits.replay import differing, replays
+    from assay.audits.replayed_rows import differing, replays, undeclared
 
     folder = finished.folder.parent
     session = session_for(TorchSystem(small.Linear(), name="linear"), small.data(folder), profile=str(folder / "small.toml"),
@@ -144,7 +146,32 @@ def test_stored_witnesses_replay_to_the_recorded_numbers(finished):
     for finding, numbers in replays(finished.store, session, everything=True):
         count += 1
         assert not differing(finding, numbers), finding.key
+        method = session.checks()[finding.check].method
+        assert finding.origin != finding.system or not undeclared(finding, method, numbers)
     assert count >= 8
+    told, wrong = counted_apart_wrongly(finished.store.findings(), session, session.bench())
+    assert told > 3 * small.N and wrong == []
+
+
+def test_a_replay_sees_rows_that_are_falsely_counted_apart(finished):
+    """In every check, with a witness or without; a decision by a hair may turn on another processor and proves nothing."""
+    from assay.api import session_for
+
+    class Hair(small.Linear):
+        def spoiled(self, x: Tensor, scores: Tensor) -> Tensor:
+            return 1e-6 * scores + torch.tensor([1.0, 1.0, 1.0])
+
+    folder, rows = finished.folder.parent, finished.store.findings()
+    for module, seen in ((small.Linear(), True), (Hair(), False)):
+        session = session_for(TorchSystem(module, name="linear"), small.data(folder), profile=str(folder / "small.toml"),
+                              budget="standard", established=("none",), seed=0)
+        mine = [i for i, f in enumerate(rows) if f.origin == f.system and "already-wrong" in f.extra]
+        for check in {rows[i].check for i in mine}:
+            i = next(i for i in mine if rows[i].check == check and not rows[i].extra["already-wrong"])
+            lie = [*rows[:i], dataclasses.replace(rows[i], worst=None, witness=None, extra={
+                **rows[i].extra, "already-wrong": 1.0}), *rows[i + 1:]]
+            wrong = counted_apart_wrongly(lie, session, session.bench())[1]
+            assert (len(wrong) == 1 and check in wrong[0] and "rightly without change" in wrong[0]) if seen else wrong == []
 
 
 def test_a_system_and_data_of_different_tasks_are_refused():

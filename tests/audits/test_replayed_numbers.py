@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from assay.audits.replay import differing
+from assay.audits.replayed_rows import differing
 from assay.records import Finding
 
 ROW = Finding.empty(check="c", system="s", role="audited", sample="1", unit="", metric="error-rate", better="lower")

@@ -34,6 +34,7 @@ from assay.records import Finding, Outcome
 from assay.reports import warning_label
 from assay.store import FINDINGS, AuditFolder, DiskFullError, StoreError
 from assay.verification import Claim
+from replay_table import undeclared_in
 
 TOLERANCE = 1e-5
 NUMBERS = ("normal", "average", "average_low", "average_high", "worst", "size", "control_size", "gain", "control_gain")
@@ -275,7 +276,7 @@ def failing(claims: list[Claim]) -> list[str]:
 def test_every_claim_of_a_finished_audit_holds(finished, monkeypatch, capsys):
     claims = verify(finished.folder, everything=True)
     assert failing(claims) == [] and len(claims) == 12
-    assert claims[-1].detail.startswith("80 numbers")
+    assert claims[-1].detail.startswith("80 numbers") and undeclared_in(finished) == set()
     assert main(monkeypatch, "verify", str(finished.folder)) == 0
     assert main(monkeypatch, "verify", str(finished.folder / "warning_label.json"), "--no-replay") == 0
     assert "holds" in capsys.readouterr().err

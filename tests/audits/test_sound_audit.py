@@ -26,6 +26,7 @@ from assay.datasets.sounds import bundled_commands
 from assay.metrics.sound import hidden_word
 from assay.store import AuditFolder
 from assay.systems import catalogue
+from replay_table import undeclared_in
 
 LIMIT, LEVEL = 4, -25.0
 PROFILE = """
@@ -128,6 +129,7 @@ def test_every_claim_of_the_folder_holds(finished):
     header = finished.header
     assert [s["name"] for s in header["systems"]] == ["commands-res8", "commands-cepstra"]
     assert header["data"]["task"] == "sound" and header["data"]["options"]["rate"] == 16_000
+    assert undeclared_in(finished) == set()
 
 
 def stored_sounds_do_as_recorded(finished, name: str = "commands-res8") -> int:

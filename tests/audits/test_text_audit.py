@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from importlib import resources
+from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from assay.api import audit, verify
+from assay.api import Audit, audit, verify
 from assay.arrays import InputError
 from assay.audits.prepare import session_from
 from assay.datasets.texts import checked_claims, labelled_texts
 from assay.perturbations import phrases
 from assay.profiles.load import digest_holds
 from assay.records import Outcome
-from assay.store import AuditFolder
+from assay.store import FINDINGS, AuditFolder
 from assay.systems.points import points_score
 from assay.systems.texts import TextSystem
+from replay_table import undeclared_in
 
 NOTES = [("Back pain and headache.", 0), ("Fever and back pain.", 1), ("Heart attack.", 1), ("Nothing to note.", 0),
          ("Lumbago, no fever.", 0), ("Denies back pain.", 0)]
@@ -81,6 +86,47 @@ def test_a_folder_verifies_and_a_changed_witness_is_seen(finished, tmp_path):
     assert header["data"]["task"] == "text" and [s["name"] for s in header["systems"]] == ["notes-cnn", "notes-tfidf"]
     label = json.loads((finished.folder / "warning_label.json").read_text())
     assert "text-classification" in json.dumps(label)
+    assert undeclared_in(finished) == set()
+
+
+def forged(finished, tmp_path, check, change) -> list[str]:
+    """What fails where one part's own rows are changed and everything that follows from it is made anew."""
+    folder = Path(shutil.copytree(finished.folder, tmp_path / "copy"))
+    path = folder / "parts" / f"{check}~notes-cnn~00000.parquet"
+    rows = pq.read_table(path).to_pylist()
+    for row in rows:
+        if row["origin"] == row["system"]:
+            extra = dict(row["extra"])
+            change(row, extra)
+            row["extra"] = list(extra.items())
+    pq.write_table(pa.Table.from_pylist(rows, schema=FINDINGS), path)
+    AuditFolder(folder).seal()
+    Audit(folder).write()
+    assert all(c.holds for c in verify(folder, replay=False))
+    return [f"{c.claim}: {c.detail}" for c in verify(folder) if not c.holds]
+
+
+@pytest.mark.parametrize(("check", "change", "told"), [
+    ("synonyms", lambda row, extra: None, ""), ("synonyms-wrong", lambda row, extra: None, ""),
+    ("synonyms-wrong", lambda row, extra: extra.update({"already-wrong": 1.0}), "decided rightly without change"),
+    ("synonyms-wrong", lambda row, extra: (row.update(worst=None, witness=None), extra.update({"already-wrong": 1.0})),
+     "decided rightly without change, and the row"),
+    ("synonyms-wrong", lambda row, extra: extra.pop("already-wrong"), "already-wrong recorded None, replayed 0"),
+    ("synonyms-wrong", lambda row, extra: extra.update(label=1.0 - extra["label"]), "its label is"),
+    ("synonyms", lambda row, extra: (row.update(worst=None, witness=None), extra.update({"already-wrong": 1.0})),
+     "its check counts nothing apart"),
+    ("synonyms", lambda row, extra: extra.update({"spread.score": extra["spread.score"] / 2}), "spread.score recorded"),
+    ("synonyms", lambda row, extra: extra.update({"spread.decisions": 1 + extra["spread.decisions"]}),
+     "spread.decisions recorded"),
+    ("synonyms", lambda row, extra: extra.update(places=0.0 if extra["places"] else 1.0), "places recorded"),
+    ("synonyms", lambda row, extra: extra.update({"confidence.average": extra["confidence.average"] / 2}),
+     "confidence.average recorded"),
+    ("synonyms", lambda row, extra: row.update(average_high=(row["average_high"] or 0.0) + 1), "average_high recorded"),
+    ("synonyms", lambda row, extra: extra.update({"certainty.worst": 0.0}), "certainty.worst recorded 0.0, replayed nan"),
+])
+def test_a_word_beside_the_numbers_cannot_be_forged(finished, tmp_path, check, change, told):
+    failed = forged(finished, tmp_path, check, change)
+    assert any(told in line for line in failed) if told else failed == [], failed
 
 
 def test_the_report_shows_both_texts_with_the_changed_words_marked(finished):
@@ -93,7 +139,7 @@ def test_a_table_of_ones_own_is_bound_to_the_audit(tmp_path):
     table, profile = tmp_path / "mine.csv", tmp_path / "mine.toml"
     table.write_text("phrase,alternative,grade,source\nback pain,dorsalgia,same,ICD-10-CM M54\n")
     text = (resources.files("assay.profiles") / "research" / "text.toml").read_text()
-    profile.write_text(text.replace('table = "clinical"', f'table = "{table}"'))
+    profile.write_text(text.replace('table = "clinical"', f'table = "{table}"').replace('id = "research"', 'id = "mine"', 1))
     found = audit("notes-cnn", out=tmp_path / "a", budget="demo", limit=10, profile=str(profile))
     claims = {c.claim: c for c in verify(found.folder)}
     bound = claims["the tables of phrases, codes and fields are those that were used"]

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 import assay
 import small_classifier as small
 from assay.api import session_for, verify
-from assay.audits.replay import differing, replays
+from assay.audits.replayed_rows import differing, replays
 from assay.checks import worst_case
 from assay.checks.check import Bench, Check
 from assay.checks.operating_point import enough

@@ -26,6 +26,7 @@ from assay.perturbations.protocol import Examples, stream
 from assay.records import Access, Outcome, Stop
 from assay.systems.function import FunctionSystem
 from assay.systems.metered import Metered
+from replay_table import undeclared_in
 
 PROFILE = """
 id = "nonsense"
@@ -221,7 +222,7 @@ def test_stored_images_are_replayed(audit):
     claims = verify(audit.folder, everything=True)
     assert all(claim.holds for claim in claims), [c for c in claims if not c.holds]
     replayed = next(c for c in claims if "replayed" in c.claim)
-    assert not replayed.detail.startswith("0")
+    assert not replayed.detail.startswith("0") and undeclared_in(audit) == set()
 
 
 def test_a_forged_image_is_found_out(audit, tmp_path: Path):

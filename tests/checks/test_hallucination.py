@@ -15,7 +15,7 @@ from assay.api import Audit
 from assay.audits.executors.serial import Serial
 from assay.audits.prepare import session_from
 from assay.audits.recipe import Recipe
-from assay.audits.replay import differing, replays
+from assay.audits.replayed_rows import differing, replays
 from assay.audits.run import run_audit
 from assay.checks import hallucination
 from assay.checks.asked_once import asked_positions

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from assay.audits.replay import differing
+from assay.audits.replayed_rows import differing
 from assay.checks.check import METHODS, Bench, Check, run_check
 from assay.checks.held_out import held_out, judge, mask_of, sticker_set
 from assay.checks.physical import replayed

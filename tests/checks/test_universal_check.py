@@ -18,7 +18,7 @@ from assay.audits.executors.serial import Serial
 from assay.audits.plan import make_plan
 from assay.audits.prepare import session_from
 from assay.audits.recipe import Recipe
-from assay.audits.replay import differing, replays
+from assay.audits.replayed_rows import differing, replays
 from assay.audits.run import run_audit
 from assay.audits.session import Session
 from assay.checks.asked_once import fit_positions

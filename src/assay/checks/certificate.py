@@ -110,8 +110,8 @@ def replayed(check: Check, row: Finding, bench: Bench, x: Examples, stored: Tens
     """The row's number again: the stored radius where it can be proved anew, else 0."""
     target, scale = bench.systems[row.system], ball(check, x).scale(x.inputs).double()
     if isinstance(target.system, Smoothed):
-        radius, _ = _by_votes(check, target.system, bench, x)
-        return {"worst": float(radius / scale)}
+        radius, told = _by_votes(check, target.system, bench, x)
+        return {"worst": float(radius / scale), **told[0]}
     assert x.truth is not None
     radius = stored.double().reshape(1)
     margin = margins_over(_compared(target, x), x.inputs, x.truth, radius * (1 - EDGE), ball(check, x).norm, x.box)

@@ -182,8 +182,8 @@ def by_chance(check: Check, target: Metered, bench: Bench, x: Examples, p: Tenso
         what = asked(check, x, target(x.inputs).shape[1])
     size = norm(p.double(), what.kind)
     flips = _flips_of_size(check, what, target, bench, x, right, size)[:, 0]
-    return {"average": censored_median(radii), "random-flips": float(flips.mean()),
-            "random-never": float(radii.isinf().double().mean())}
+    return {"average": censored_median(radii), "average_low": float(radii.min()), "average_high": float(radii.max()),
+            "random-flips": float(flips.mean()), "random-never": float(radii.isinf().double().mean())}
 
 
 def _directions(check: Check, bench: Bench, x: Examples, kind: str, size: Tensor | None = None) -> list[Tensor]:
