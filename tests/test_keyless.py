@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import os
 import shutil
@@ -14,6 +15,8 @@ from pathlib import Path
 import pytest
 
 import small_audit
+from assay.cli.exits import Exit
+from assay.cli.signing import agreed
 from assay.signing import envelope, keyless, keys
 from assay.signing.statement import statement
 from command_line import run
@@ -32,7 +35,7 @@ def signed(tmp_path_factory) -> Path:
     keys.make_pair(top / "k.pem")
     assert run("sign", top / "audit", "--key", top / "k.pem")[0] == 0
     with serving(top / "other.json"), serving(top / "trust.json"):
-        code, told = run("sign", top / "audit", "--sigstore", "--trust-config", top / "trust.json",
+        code, told = run("sign", top / "audit", "--sigstore", "--yes", "--trust-config", top / "trust.json",
                          env={"SIGSTORE_IDENTITY_TOKEN": token()})
     assert code == 0 and f"Signed by {LAB}" in told and "public and for ever" in told
     return top
@@ -46,6 +49,39 @@ def copy(signed, tmp_path) -> Path:
 def verify(top: Path, identity: str = "lab@example.org", issuer: str = "https://accounts.example.org") -> tuple[int, str]:
     return run("verify", top / "audit", "--no-replay", "--identity", identity, "--issuer", issuer,
                "--trust-config", top / "trust.json")
+
+
+class Terminal(io.StringIO):
+    """Somebody who types."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@needs_sigstore
+def test_nothing_is_sent_unless_somebody_agrees(copy, monkeypatch):
+    """Where nobody can answer, --yes must say it; whoever is asked sees what leaves the machine, and may say no."""
+    sent: list[bytes] = []
+    monkeypatch.setattr(keyless, "sign", lambda payload, **_: sent.append(payload) or (b"{}", keyless.Signer(identity="a", issuer="b")))
+    code, told = run("sign", copy / "audit", "--sigstore", "--trust-config", copy / "trust.json")
+    assert code == 2 and "say --yes" in told and sent == []
+    said = json.loads(keyless.statement_of((copy / "audit" / keyless.FILE).read_bytes()))
+    monkeypatch.setattr("sys.stdin", Terminal("n\ny\n"))
+    with pytest.raises(Exit, match="nothing was sent"):
+        agreed(said, yes=False)
+    agreed(said, yes=False)
+    agreed(said, yes=True)                  # asks nobody: there is nothing more to read
+    code, told = run("sign", copy / "audit", "--sigstore", "--yes", "--trust-config", copy / "trust.json")
+    assert code == 0 and len(sent) == 1, told
+
+
+def test_what_would_be_sent_is_told(capsys):
+    said = {"subject": [{"name": "model cascade"}, {"name": "data scans"}],
+            "predicate": {"result": "FAILED", "failedTests": ["noise"], "warnedTests": ["kernel"], "passedTests": ["tiny"]}}
+    agreed(said, yes=True)
+    told = capsys.readouterr().err
+    assert "model cascade, data scans" in told and "FAILED" in told and "noise, kernel, tiny" in told
+    assert "public and for ever" in told
 
 
 @needs_sigstore
@@ -169,7 +205,7 @@ def test_a_token_that_is_none_signs_nothing(copy, given, reason):
     from fake_sigstore import token
 
     before = (copy / "audit" / keyless.FILE).read_bytes()
-    code, told = run("sign", copy / "audit", "--sigstore", "--trust-config", copy / "trust.json",
+    code, told = run("sign", copy / "audit", "--sigstore", "--yes", "--trust-config", copy / "trust.json",
                      "--identity-token", given or token(minutes=-5))
     assert code == 2 and "Sigstore did not sign" in told and (reason in told or "missing claims" in told)
     assert (copy / "audit" / keyless.FILE).read_bytes() == before
@@ -179,7 +215,7 @@ def test_a_token_that_is_none_signs_nothing(copy, given, reason):
 def test_a_sigstore_that_does_not_answer_is_told(copy):
     from fake_sigstore import token
 
-    code, told = run("sign", copy / "audit", "--sigstore", "--trust-config", copy / "trust.json",
+    code, told = run("sign", copy / "audit", "--sigstore", "--yes", "--trust-config", copy / "trust.json",
                      "--identity-token", token())
     assert code == 2 and "Sigstore did not sign" in told                       # it no longer serves
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from assay import strict_json
 from assay.api import verify
 from assay.reports import warning_label
 from assay.signing import envelope, keyless, keys
@@ -32,17 +34,20 @@ def sign(folder: str | Path, private: Ed25519PrivateKey) -> list[Claim]:
     return claims
 
 
-def sign_keyless(folder: str | Path, *, token: str | None = None,
-                 trust_config: Path | None = None) -> tuple[list[Claim], keyless.Signer | None]:
+def sign_keyless(folder: str | Path, *, token: str | None = None, trust_config: Path | None = None,
+                 before: Callable[[Mapping[str, Any]], None] = lambda said: None,
+                 ) -> tuple[list[Claim], keyless.Signer | None]:
     """Sign the label with an identity (Sigstore, `assay.signing.keyless.sign`): the claims, and who signed if anyone did.
 
-    Checked first as by `sign`. The bundle lies beside the label; signatures by keys stay as they are.
+    Checked first as by `sign`. `before` sees the statement before anything is sent, and what it raises stops that. The
+    bundle lies beside the label; signatures by keys stay as they are.
     """
     folder = Path(folder)
     keyless.needed()
     claims, payload = _to_sign(folder)
     if not payload:
         return claims, None
+    before(strict_json.parse(payload))
     bundle, who = keyless.sign(payload, token=token, trust_config=trust_config)
     write_aside(folder / keyless.FILE, bundle)
     return claims, who

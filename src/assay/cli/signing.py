@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -42,14 +44,18 @@ def key(file: Path, encrypt: bool) -> int:
               help=f"OpenID Connect token for --sigstore (better as {TOKEN}); else the machine's own, or a browser asks.")
 @click.option("--trust-config", type=click.Path(path_type=Path),
               help="Trust configuration of another Sigstore than the public one (JSON, as `sigstore --trust-config`).")
-def sign(folder: Path, key_file: Path | None, sigstore: bool, identity_token: str | None, trust_config: Path | None) -> int:
+@click.option("--yes", is_flag=True, help="Send what --sigstore sends without being asked; needed where nobody can answer.")
+def sign(folder: Path, key_file: Path | None, sigstore: bool, identity_token: str | None, trust_config: Path | None,
+         yes: bool) -> int:
     """Sign the warning label of an audit, after checking that it holds.
 
     Writes warning_label.dsse.json (--key) or warning_label.sigstore.json (--sigstore) beside it.
     """
     if (key_file is None) is not sigstore:
         raise click.UsageError("Give --key FILE (`assay key FILE` makes one) or --sigstore, and not both.")
-    return _with_identity(folder, identity_token, trust_config) if key_file is None else _with_key(folder, key_file)
+    if key_file is not None:
+        return _with_key(folder, key_file)
+    return _with_identity(folder, identity_token, trust_config, yes)
 
 
 def _with_key(folder: Path, key_file: Path) -> int:
@@ -63,17 +69,32 @@ def _with_key(folder: Path, key_file: Path) -> int:
     return EXIT["nothing"]
 
 
-def _with_identity(folder: Path, token: str | None, trust_config: Path | None) -> int:
+def _with_identity(folder: Path, token: str | None, trust_config: Path | None, yes: bool) -> int:
     from assay.attesting import sign_keyless
 
-    click.echo("Your identity and a digest of the statement go to Sigstore's log, which is public and for ever.", err=True)
-    claims, who = sign_keyless(folder, token=token, trust_config=trust_config)
+    claims, who = sign_keyless(folder, token=token, trust_config=trust_config, before=lambda said: agreed(said, yes=yes))
     _refuse(claims)
     if who is not None:
         more = f" --trust-config {trust_config}" if trust_config else ""
         click.echo(f"Signed by {who.identity}: {folder / 'warning_label.sigstore.json'}\n"
                    f"Check it: assay verify {folder} --identity {who.identity} --issuer {who.issuer}{more}", err=True)
     return EXIT["nothing"]
+
+
+def agreed(said: Mapping[str, Any], *, yes: bool) -> None:
+    """Say what leaves the machine before it does, and stop unless that is wanted."""
+    subjects, findings = said["subject"], said["predicate"]
+    found = ", ".join(test for kind in ("failedTests", "warnedTests", "passedTests") for test in findings[kind]) or "none"
+    click.echo("To Sigstore's servers go the statement, with these names and findings, and your identity:\n  names: "
+               + ", ".join(subject["name"] for subject in subjects) + f"\n  result: {findings['result']}; checks: {found}\n"
+               "Its log is public and for ever. It keeps your identity, the time and digests; anyone who has the label can "
+               "tell that you signed it.", err=True)
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise click.UsageError("Nobody is there to agree to that; say --yes, or sign with --key, which sends nothing.")
+    if not click.confirm("Send it?", err=True):
+        raise Exit("findings", "Nothing was signed and nothing was sent.")
 
 
 def _refuse(claims: list[Claim]) -> None:
