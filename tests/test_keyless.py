@@ -62,7 +62,8 @@ class Terminal(io.StringIO):
 def test_nothing_is_sent_unless_somebody_agrees(copy, monkeypatch):
     """Where nobody can answer, --yes must say it; whoever is asked sees what leaves the machine, and may say no."""
     sent: list[bytes] = []
-    monkeypatch.setattr(keyless, "sign", lambda payload, **_: sent.append(payload) or (b"{}", keyless.Signer(identity="a", issuer="b")))
+    who = keyless.Signer(identity="a", issuer="b")
+    monkeypatch.setattr(keyless, "sign", lambda payload, **_: sent.append(payload) or (b"{}", who))
     code, told = run("sign", copy / "audit", "--sigstore", "--trust-config", copy / "trust.json")
     assert code == 2 and "say --yes" in told and sent == []
     said = json.loads(keyless.statement_of((copy / "audit" / keyless.FILE).read_bytes()))
