@@ -27,9 +27,11 @@ from assay.checks import (
     patch,
     physical,
     sampling,
+    second_systems,
 )
 from assay.checks.asked_once import FITTED
-from assay.checks.check import PER_CLASS, Bench, Check
+from assay.checks.check import PER_CLASS, Bench, Check, loan_key
+from assay.checks.searching import TRANSFER
 from assay.checks.smallest_change import by_chance
 from assay.checks.universal import laid_on
 from assay.checks.worst_case import Rung, draw_controls, each_draw
@@ -112,8 +114,10 @@ def replay_all(folder: AuditFolder, everything: bool, say: Say, *, trust_code: b
         wrong += [f"{finding.check}, {finding.system}, {finding.sample}: {line}" for line in differing(finding, numbers)]
         level = None if methods[finding.check] == "sampling" else finding.level     # to which whole lines come near
         room = TOLERANCE * (abs(level or 0.0) or 1.0)                  # a level of 0 is one in decibels
-        if level is not None and numbers.get("size", -math.inf) > level + room:
-            wrong.append(f"{finding.check}, {finding.system}, {finding.sample}: a witness of size {numbers['size']:.6g} "
+        size = max((v for name, v in numbers.items() if name == "size" or name.endswith(second_systems.SIZE)),
+                   default=-math.inf)
+        if level is not None and size > level + room:
+            wrong.append(f"{finding.check}, {finding.system}, {finding.sample}: a witness of size {size:.6g} "
                          f"at level {level:g}")
     say("replayed witnesses give the recorded numbers", not wrong,
         "; ".join(wrong[:3]) or f"{count} numbers in {time.perf_counter() - start:.1f} s")
@@ -207,7 +211,20 @@ def replays(folder: AuditFolder, session: Session, *, everything: bool = False,
         if p is None or not (of_class or row.sample in position):
             raise StoreError(f"finding {row.check}, {row.sample}: its witness is missing from the folder")
         x = session.data.fetch(sample_positions(check, session) if of_class else (position[row.sample],))
-        yield row, _numbers(check, row, bench, x, torch.from_numpy(p.copy())[None])
+        numbers = _numbers(check, row, bench, x, torch.from_numpy(p.copy())[None])
+        if row.origin == row.system and check.search.get("kind") == TRANSFER:
+            numbers |= _of_lenders(check, row, bench, x, stored)
+        yield row, numbers
+
+
+def _of_lenders(check: Check, row: Finding, bench: Bench, x: Examples,
+                stored: Mapping[tuple[str, str], Any]) -> dict[str, float]:
+    """What the changes do to the second systems that they were made for."""
+    beside = loan_key(witness_key(vars(row)), "")
+    loans = {name.removeprefix(beside): torch.from_numpy(value.copy())[None]
+             for (of, name), value in stored.items() if of == row.check and name.startswith(beside)}
+    within = registry.build(check.perturbation, row.level or 0.0, x)
+    return second_systems.replayed(check, row.system, bench, x, within, loans)
 
 
 def _one_for_all(stored: Mapping[tuple[str, str], Any], checks: Mapping[str, Check]) -> None:
