@@ -154,6 +154,22 @@ def test_a_starved_search_is_told_on_an_honest_classifier(digits):
     assert any(f.worst > starved[sample].worst for sample, f in fed.items())
 
 
+def turned_away_where_it_searches(digits) -> None:
+    """One level alone and few queries: nothing is found, and it is the gradient where the search ended that is told."""
+    case = next(case for case in cases.CASES if case.system is planted.ReversedShell)
+    (judged,) = (v for v in run.verdicts_on(dataclasses.replace(case, surrogates=()), digits, budget="tiny")
+                 if v.check == "tiny-pixels")
+    assert judged.harmed == 0 and judged.outcome == Outcome.INCONCLUSIVE
+    assert {flag.id for flag in judged.flags} == {"gradient-mismatch"}
+
+
+def test_a_gradient_that_is_wrong_only_where_a_search_spends_its_steps(digits, monkeypatch):
+    turned_away_where_it_searches(digits)
+    monkeypatch.setattr("assay.checks.worst_case.misled", lambda target, x, **words: [None] * len(x))
+    with pytest.raises(AssertionError):
+        turned_away_where_it_searches(digits)
+
+
 class Dropping(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -226,5 +242,5 @@ class Returns(nn.Module):
 def test_outputs_that_are_no_scores_are_raised_and_never_judged_stable(spoiled, digits, tmp_path):
     audit = assay.audit(Returns(spoiled), Part(digits, (0, 1, 2, 3, 4, 5, 6, 7)), profile=str(run.PROFILE), budget="tiny",
                         established=("none",), out=tmp_path / "audit")
-    for judged in audit.verdicts:
+    for judged in (v for v in audit.verdicts if v.check != "second-model"):         # there is no second system
         assert judged.outcome in cases.ANY_BUT_NONE_FOUND and "raised" in {flag.id for flag in judged.flags}

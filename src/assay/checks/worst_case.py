@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -13,6 +14,7 @@ from assay.checks.asked_again import changed_with_use, remember
 from assay.checks.check import Bench, Check, UnitResult, key, loan_key, method
 from assay.checks.exhibits import exhibit, pictures_of
 from assay.checks.operating_point import enough
+from assay.checks.preflight_classifier import LOOKS, misled
 from assay.checks.searching import GRADIENT_SEARCHES, TRANSFER, UNSEEN, beats, blind, search
 from assay.checks.second_systems import Loan, lenders, lent, members, of_each, told, unchanged
 from assay.checks.written import letters_wrong, written_texts
@@ -26,6 +28,7 @@ from assay.perturbations.protocol import ChoiceSet, Examples, PerturbationSet, s
 from assay.perturbations.sounds import AddedSound
 from assay.perturbations.union import OfKinds
 from assay.records import Finding, Flag, Stop
+from assay.searches.result import SearchResult
 from assay.solvers.result import Iterative
 from assay.systems.metered import Metered
 
@@ -111,8 +114,9 @@ def climb_ladder(check: Check, system: str, bench: Bench, x: Examples, normal: T
         found, flags = search(check, target, metric, within, x, normal, generators, warm, far, lend)
         if rungs:
             _pass_down(rungs[-1], found.value, flags, metric)
+        looks = _look_at_gradient(check, target, bench, x, within, found, flags)
         rungs.append(Rung(level=level, within=within, parameters=found.parameters, harm=found.value,
-                          stop=list(found.stop), flags=flags, forward=found.forward + 1, backward=found.backward,
+                          stop=list(found.stop), flags=flags, forward=found.forward + 1 + looks, backward=found.backward,
                           beside=told(loans, system, bench, len(x)) if all_asked and loans else found.beside,
                           loans=loans if all_asked else {}))
     return rungs
@@ -125,6 +129,22 @@ def _pass_down(above: Rung, harm: Tensor, flags: list[list[Flag]], metric: Metri
     for i, mine in enumerate(flags):
         if float(harm[i]) > metric.goal:
             mine += [flag for flag in above.flags[i] if flag.id in UNSEEN and flag.id not in {f.id for f in mine}]
+
+
+def _look_at_gradient(check: Check, target: Metered, bench: Bench, x: Examples, within: PerturbationSet, found: SearchResult,
+                      flags: list[list[Flag]]) -> int:
+    """Flag where a bounded search turned nothing and the gradient is wrong where it ended; the evaluations that it took."""
+    goal = metrics.find(check.metric).goal
+    if check.search.get("kind") != "bounded" or blind(check, target) or not x.labelled or x.box is None or goal is None:
+        return 0
+    left = [i for i, harm in enumerate(found.value.tolist()) if math.isfinite(harm) and harm <= goal]
+    if not left:
+        return 0
+    ended = replace(x, inputs=within.apply(x, found.parameters).inputs)
+    raised = misled(target, ended, seed=bench.seed, check=check.id, where="where the search ended")
+    for i in left:
+        flags[i] += [flag for flag in raised[i:i + 1] if flag is not None]
+    return LOOKS
 
 
 def _ladders_of_others(check: Check, system: str, bench: Bench, x: Examples) -> list[list[Rung]]:
