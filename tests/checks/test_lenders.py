@@ -195,6 +195,7 @@ class Broken(small.Linear):
 @pytest.mark.parametrize(("surrogate", "message"), [
     (TorchSystem(Few(), name="few"), "surrogate 'few' scores 2 classes, and 3 are wanted"),
     (TorchSystem(Broken(), name="broken"), "surrogate 'broken' returns no scores .*RuntimeError: no such layer"),
+    (TorchSystem(small.Linear(), name="net"), "two systems are called 'net'; a surrogate is another system"),
     (FunctionSystem(small.Linear(), name="blind"), "surrogate 'blind' gives no gradients")])
 def test_a_surrogate_that_cannot_lend_is_refused_before_anything_runs(surrogate, message, tmp_path):
     with pytest.raises(InputError, match=message):

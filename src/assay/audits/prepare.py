@@ -24,6 +24,7 @@ from assay.profiles import load as profiles
 from assay.records import Access, DataRecord
 from assay.systems import catalogue
 from assay.systems.fitting import METHODS
+from assay.systems.protocol import SystemFamily
 
 TASKS = {"reconstruction": reconstruction, "classification": classification, "text": text,
          "codes": codes, "sound": sound, "table": table, "verification": verification}
@@ -47,8 +48,8 @@ def session_from(recipe: Mapping[str, Any] | Recipe, *, systems: Mapping[str, ca
     task = TASKS[words.task]
     audited, tuning = task.datasets(words) if data is None else task.split(data)
     present = [made.get(name) or loaded(words, name, "audited") for name in words.systems]
-    if words.task in SCORED:
-        _score_the_classes(present, audited)
+    if audited.record.classes:
+        _score_the_classes(present, audited, exactly=words.task in SCORED)
     choices: dict[str, Any] = {}
     seconds: list[catalogue.Loaded] = []
     for beside, into in ((words.established, present), (words.surrogates, seconds)):
@@ -83,8 +84,11 @@ def _refuse_deceptive(systems: Sequence[str], data: DataRecord) -> None:
                                  "could be written; rename it in plain letters")
 
 
-def _score_the_classes(systems: Sequence[catalogue.Loaded], audited: Dataset) -> None:
-    """`InputError` where a system has other classes than the data; one that raises is told row by row, by the audit."""
+def _score_the_classes(systems: Sequence[catalogue.Loaded], audited: Dataset, *, exactly: bool) -> None:
+    """`InputError` where a system has other classes than the data, or fewer where more are no error.
+
+    One that raises is told row by row, by the audit.
+    """
     classes = audited.record.classes
     for found in systems:
         try:
@@ -93,11 +97,12 @@ def _score_the_classes(systems: Sequence[catalogue.Loaded], audited: Dataset) ->
             raise
         except Exception:
             continue
-        if scored != len(classes):
+        if scored < len(classes) or (exactly and scored > len(classes)):
             raise InputError(
                 f"system {found.record.name!r} scores {scored} classes, and the audited data have {len(classes)} "
-                f"({', '.join(classes[:5])}{', …' if len(classes) > 5 else ''}); return one score for each, or name every "
-                "class that it scores, in its order, with --classes FILE")
+                f"({', '.join(classes[:5])}{', …' if len(classes) > 5 else ''}); return one score for each, "
+                + ("or name every class that it scores, in its order, with --classes FILE" if exactly
+                   else f"or mend the labels: those above {scored - 1} are out of its range"))
 
 
 def _refuse_duds(surrogates: Sequence[catalogue.Loaded], systems: Sequence[catalogue.Loaded], audited: Dataset) -> None:
@@ -112,6 +117,8 @@ def _refuse_duds(surrogates: Sequence[catalogue.Loaded], systems: Sequence[catal
             continue                                        # told row by row, by the audit
     for found in surrogates:
         name, remedy = found.record.name, "give one made for these data and classes, or leave it out"
+        if isinstance(found.system, SystemFamily):
+            raise InputError(f"surrogate {name!r} is no classifier, but a method of reconstruction; {remedy}")
         if found.record.access < Access.GRADIENT:
             raise InputError(f"surrogate {name!r} gives no gradients, so no change can be found on it; {remedy}")
         try:
