@@ -19,6 +19,7 @@ import assay
 import small_classifier as small
 from assay.api import redact, session_for, verify
 from assay.arrays import InputError
+from assay.checks import searching
 from assay.checks.check import run_check
 from assay.redaction import _Copy
 from assay.store import FINDINGS, AuditFolder
@@ -178,6 +179,27 @@ def test_a_blind_system_starts_from_the_ladders_of_others_and_from_what_is_lent(
     monkeypatch.setattr("assay.checks.worst_case._ladders_of_others", lambda *given: [])
     with pytest.raises(AssertionError):
         blind_system_is_turned()
+
+
+def a_blind_linear_system_turns_by_the_closed_form() -> None:
+    """‖p‖∞ to the nearest plane is the gap of the scores over ‖w_a − w_b‖₁: what lies within it turns by 200 queries."""
+    x, weight = small.examples(), small.Linear().linear.weight.detach()
+    scores = small.Linear()(x.inputs).detach()
+    first, gap = scores.argmax(1), scores.amax(1, keepdim=True) - scores
+    far = torch.where(gap > 0, gap / (weight[None] - weight[first][:, None]).abs().sum(2), torch.inf).amin(1)
+    blind = FunctionSystem(lambda inputs: small.Linear()(torch.as_tensor(inputs)).detach(), name="net")
+    rows = small.ask(blind, method="worst-case", levels=(0.02,), search={**UNION, "transfer": 0, "query": 200},
+                     perturbation={"kind": "inputs", "norm": "linf", "relative": "range"}).findings
+    wanted = [x.ids[i] for i in (far < 0.02).nonzero().flatten().tolist() if first[i] == x.truth[i]]
+    assert len(wanted) > 10 and [row.sample for row in rows if row.worst and not row.extra["already-wrong"]] == wanted
+
+
+def test_a_blind_system_is_asked_by_square(monkeypatch):
+    a_blind_linear_system_turns_by_the_closed_form()
+    monkeypatch.setattr(searching, "_by_queries", lambda objective, within, draws, warm, common, squares: searching.flagged(
+        searching.random_walk(objective, within, draws=draws, starts=warm, **common)))
+    with pytest.raises(AssertionError):
+        a_blind_linear_system_turns_by_the_closed_form()
 
 
 class Few(small.Linear):
