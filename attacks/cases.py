@@ -21,7 +21,7 @@ class Case:
     why: str
     outcomes: frozenset[Outcome] = ANY_BUT_NONE_FOUND
     inner: str = "lenet"
-    surrogates: tuple[str, ...] = ()        # on which changes are found that are carried over
+    surrogates: tuple[str | type[planted.Wrapper], ...] = ()        # on which changes are found that are carried over
 
     @property
     def name(self) -> str:
@@ -33,7 +33,7 @@ class Case:
 
 
 def _case(system: type[planted.Wrapper], flags: str, why: str, outcomes: frozenset[Outcome] = ANY_BUT_NONE_FOUND,
-          surrogates: tuple[str, ...] = ()) -> Case:
+          surrogates: tuple[str | type[planted.Wrapper], ...] = ()) -> Case:
     return Case(system=system, flags=frozenset(flags.split()), why=why, outcomes=outcomes, surrogates=surrogates)
 
 
@@ -61,6 +61,10 @@ CASES = (
     _case(planted.HonestNearData, "gradient-mismatch", "the gradient is judged beside the images, too"),
     _case(planted.CreepingGradient, "gradient-mismatch still-rising", "a few values of the gradient at a time"),
     _case(planted.Memory, "jumps", "the scores jump where the memory of the image ends", NO_WORD),
+    _case(planted.NamesAClass, "surrogate-unmoved", "the model it offers to find changes on is turned by none", NO_WORD,
+          surrogates=(planted.Album,)),
+    _case(planted.ReversedShell, "gradient-mismatch query-beats-gradient transfer-beats-gradient",
+          "the gradient is wrong where a search spends its steps", surrogates=("mlp",)),
     *(Case(system=planted.Wrapper, inner=name, flags=frozenset(), why="honest: nothing to flag",
            outcomes=frozenset(Outcome)) for name in ("lenet", "mlp", "multinomial")),
 )

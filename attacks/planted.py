@@ -19,6 +19,8 @@ LOUD = 1000.0           # added to the score of the answer that a trick wants to
 class Wrapper(nn.Module):
     """The honest classifier `inner`, with the audited images and labels for those tricks that have seen them."""
 
+    blind = False           # whether it is handed in as a function that no gradient goes through
+
     def __init__(self, inner: nn.Module, images: Tensor, labels: Tensor) -> None:
         super().__init__()
         self.inner, self.images, self.labels = inner, images, labels
@@ -249,3 +251,27 @@ class Memory(Wrapper):
         scores = self.inner(x)
         far, label = self.nearest(x)
         return torch.where((far < self.radius)[:, None], self.shouted(scores, label), scores)
+
+
+class NamesAClass(DecisionOnly):
+    """The decision alone, as a service that cannot be differentiated; it offers `Album` as its second model."""
+
+    blind = True
+
+
+class Album(Wrapper):
+    """A second model that seems a good one: right on the audited images, in scores that follow no small change."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return 10.0 * F.one_hot(self.nearest(x)[1], 10).to(x.dtype) + 0.0 * self.inner(x)
+
+
+class ReversedShell(Wrapper):
+    """The gradient points the other way at nearly the distance that is attacked; nearer and farther it is true."""
+
+    least, most = 0.045, 0.075          # of the range, ℓ∞; the levels that are judged are at 0.06
+
+    def forward(self, x: Tensor) -> Tensor:
+        far = torch.cdist(x.detach().flatten(1), self.images.flatten(1), p=float("inf")).amin(1)
+        shell = (far > self.least) & (far < self.most)
+        return self.inner(torch.where(shell[:, None, None, None], Reversed.apply(x), x))

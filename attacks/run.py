@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -21,6 +22,8 @@ from assay.datasets.measured import Part
 from assay.perturbations.protocol import Examples
 from assay.records import Verdict
 from assay.systems import catalogue
+from assay.systems.function import FunctionSystem
+from assay.systems.torch import TorchSystem
 from attacks import peers
 from attacks.cases import CASES, Case, misjudged
 from attacks.planted import Wrapper
@@ -28,7 +31,7 @@ from attacks.planted import Wrapper
 HERE = Path(__file__).parent
 PROFILE = HERE / "profile.toml"
 BEGIN, END = "<!-- table: python -m attacks.run --write -->", "<!-- end of table -->"
-HEAD = "| system | DeepFool flips | PGD-40 flips | must be | tiny pixels | smallest flip | flags | rightly |"
+HEAD = "| system | DeepFool flips | PGD-40 flips | must be | tiny pixels | second model | smallest flip | flags | rightly |"
 
 
 def digits(count: int) -> Part:
@@ -47,12 +50,16 @@ def built(case: Case, x: Examples) -> Wrapper:
 
 def verdicts_on(case: Case, data: Part, *, budget: str = "standard") -> list[Verdict]:
     """One audit from memory, judged; nothing is kept."""
-    system = built(case, data.fetch(range(len(data.ids))))
-    session = session_for(system, data, profile=str(PROFILE), budget=budget, established=("none",),
-                          surrogates=case.surrogates, seed=0)
+    x = data.fetch(range(len(data.ids)))
+    system = built(case, x)
+    seconds = [s if isinstance(s, str) else TorchSystem(built(replace(case, system=s), x), name=s.__name__)
+               for s in case.surrogates]
+    session = session_for(FunctionSystem(system, name=case.name) if system.blind else system, data, profile=str(PROFILE),
+                          budget=budget, established=("none",), surrogates=seconds, seed=0)
     with tempfile.TemporaryDirectory() as folder:
         run_audit(session, Path(folder), executor=Serial())
-        return Audit(folder).verdicts
+        found = Audit(folder).verdicts
+    return [v for v in found if v.check != "second-model" or case.surrogates]       # not applicable without
 
 
 def row(case: Case, data: Part) -> tuple[str, bool]:
@@ -67,7 +74,7 @@ def row(case: Case, data: Part) -> tuple[str, bool]:
     named = ", ".join(f"**{flag}**" if flag in case.flags else flag for flag in raised)
     must = "not flagged" if case.honest else " or ".join(sorted(case.outcomes))
     cells = (case.name, *(f"{share:.0%}".replace("%", " %") for share in flips), must, said["tiny-pixels"],
-             said["smallest-flip"], named or "–", wrong or "yes")
+             said.get("second-model", "–"), said["smallest-flip"], named or "–", wrong or "yes")
     return f"| {' | '.join(cells)} |", not wrong
 
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 import assay
 from assay.api import session_for
+from assay.arrays import InputError
 from assay.checks.check import run_check
 from assay.checks.searching import still_rising
 from assay.checks.training_mode import training_layers
@@ -154,6 +155,22 @@ def test_a_starved_search_is_told_on_an_honest_classifier(digits):
     assert any(f.worst > starved[sample].worst for sample, f in fed.items())
 
 
+def turned_away_where_it_searches(digits) -> None:
+    """One level alone and few queries: nothing is found, and it is the gradient where the search ended that is told."""
+    case = next(case for case in cases.CASES if case.system is planted.ReversedShell)
+    (judged,) = (v for v in run.verdicts_on(dataclasses.replace(case, surrogates=()), digits, budget="tiny")
+                 if v.check == "tiny-pixels")
+    assert judged.harmed == 0 and judged.outcome == Outcome.INCONCLUSIVE
+    assert {flag.id for flag in judged.flags} == {"gradient-mismatch"}
+
+
+def test_a_gradient_that_is_wrong_only_where_a_search_spends_its_steps(digits, monkeypatch):
+    turned_away_where_it_searches(digits)
+    monkeypatch.setattr("assay.checks.worst_case.misled", lambda target, x, **words: [None] * len(x))
+    with pytest.raises(AssertionError):
+        turned_away_where_it_searches(digits)
+
+
 class Dropping(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -221,10 +238,16 @@ class Returns(nn.Module):
 
 
 @pytest.mark.parametrize("spoiled", [
-    lambda z: z.argmax(1), lambda z: z[:, :5], lambda z: z.round().long(), lambda z: z[:, :, None]],
-    ids=["decisions", "too few classes", "whole numbers", "one axis too many"])
+    lambda z: z.argmax(1), lambda z: z.round().long(), lambda z: z[:, :, None]],
+    ids=["decisions", "whole numbers", "one axis too many"])
 def test_outputs_that_are_no_scores_are_raised_and_never_judged_stable(spoiled, digits, tmp_path):
     audit = assay.audit(Returns(spoiled), Part(digits, (0, 1, 2, 3, 4, 5, 6, 7)), profile=str(run.PROFILE), budget="tiny",
                         established=("none",), out=tmp_path / "audit")
-    for judged in audit.verdicts:
+    for judged in (v for v in audit.verdicts if v.check != "second-model"):         # there is no second system
         assert judged.outcome in cases.ANY_BUT_NONE_FOUND and "raised" in {flag.id for flag in judged.flags}
+
+
+def test_a_system_of_fewer_classes_than_the_labels_name_is_refused_before_anything_runs(digits, tmp_path):
+    with pytest.raises(InputError, match=r"scores 5 classes, .* have 10 .*those above 4 are out of its range"):
+        assay.audit(Returns(lambda z: z[:, :5]), Part(digits, (0, 1)), profile=str(run.PROFILE), budget="tiny",
+                    established=("none",), out=tmp_path / "audit")

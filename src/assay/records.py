@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
 FORMAT_VERSION = 1
+LENT, TURNED = "lent.", ".turned"       # `extra["lent.NAME.turned"]`: whether a change turned NAME, for which it was made
 
 Better = Literal["lower", "higher"]
 T = TypeVar("T")

@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 
 from assay.profiles.load import digest_of_asked
 from assay.pseudonyms import Pseudonyms, leaks, stands_in
-from assay.records import Finding, to_data, to_json
+from assay.records import LENT, Finding, to_data, to_json
 from assay.store import FINDINGS, AuditFolder, StoreError, witness_key, write_aside
 
 WITHHELD = "withheld"
@@ -179,8 +179,13 @@ class _Copy:
         sample, origin = renamed(row.sample), renamed(row.origin_sample)
         return {**to_data(row), "sample": sample, "origin_sample": origin,
                 "system": self.systems[row.system], "origin": self.systems.get(row.origin, row.origin),
-                "extra": {k: v for k, v in row.extra.items() if k != MONEY}, "notes": WITHHELD if row.notes else "",
-                "flags": [{"id": f.id, "detail": ""} for f in row.flags]}, kept
+                "extra": {self._field(k): v for k, v in row.extra.items() if k != MONEY},
+                "notes": WITHHELD if row.notes else "", "flags": [{"id": f.id, "detail": ""} for f in row.flags]}, kept
+
+    def _field(self, name: str) -> str:
+        """The name of an entry of `extra`; where it names a second system, that system's name in the copy."""
+        lender, _, what = name.removeprefix(LENT).rpartition(".")
+        return f"{LENT}{self.systems.get(lender, lender)}.{what}" if name.startswith(LENT) else name
 
     def _parts(self, units: list[dict[str, Any]], rows: list[tuple[dict[str, Any], np.ndarray | None]]) -> None:
         """A part for each unit: rows of its samples; what belongs to none (rows of classes) lies in the first."""

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from assay.arrays import InputError
 from assay.metrics import protocol
-from assay.metrics.classification import confidence, decision, flip_distance, input_scale, positive_score, wrong
+from assay.metrics.classification import CLIMBS, confidence, decision, flip_distance, input_scale, positive_score, wrong
 from assay.metrics.protocol import Response
 from assay.perturbations.protocol import Examples
 
@@ -150,3 +150,14 @@ def test_each_rival_in_turn_is_climbed_and_the_last_stands_for_those_that_are_mi
     x = Examples(ids=("a",), inputs=torch.zeros(1, 2), truth=torch.tensor([0]))
     seen = Response(output=scores, changed=x, normal=normal, original=x)
     assert [float(metric.climbed(seen, f"rival-{place}")) for place in (1, 2, 3)] == [1.0, 4.0, 4.0]
+
+
+def test_of_two_classes_the_dlr_that_is_climbed_is_the_margin():
+    """It needs a third class; a search that climbs it among others would lose the example to an error instead."""
+    two, three = torch.tensor([[1.0, 3.0]]), torch.tensor([[1.0, 3.0, 2.0]])
+    label = torch.tensor([0])
+
+    def climbed(scores):
+        x = Examples(ids=("a",), inputs=torch.zeros(1, 1), truth=label)
+        return float(CLIMBS["dlr"](Response(output=scores, changed=x, normal=scores, original=x)))
+    assert climbed(two) == 2.0 and climbed(three) == 1.0

@@ -16,18 +16,25 @@ from assay.checks.check import Bench, Check
 from assay.checks.manitest import STEPS
 from assay.checks.over_the_air import DRAWS, EACH
 from assay.checks.patch import BATCH, PLACES
-from assay.checks.searching import ONE_BY_ONE, TRANSFER
+from assay.checks.preflight_classifier import LOOKS
+from assay.checks.searching import ONE_BY_ONE, TRANSFER, blind, carries_over
+from assay.checks.second_systems import all_lenders, lenders
 from assay.perturbations import acoustics, hidden_cues, registry
+from assay.perturbations.balls import Ball, InputBall
 from assay.perturbations.corruptions import NAMES
 from assay.perturbations.geometric import GRID
-from assay.perturbations.protocol import ChoiceSet, Examples
+from assay.perturbations.protocol import ChoiceSet, Examples, stream
 from assay.records import Access
+from assay.searches.auto_pgd import auto_pgd
 from assay.searches.hill_climb import DISTANCES
 from assay.searches.substitution import WHOLE, count
 from assay.systems.metered import Metered
 
 PREFLIGHT = (150, 45)   # of a classifier; other systems are asked a few times only
 VIEWS = 90              # held-out views of a sticker
+ASKED_AGAIN = 3         # questions about each sample alone: before the search, and twice after it
+STEPS_TIMED = 10
+ENOUGH = 0.2            # seconds of timing that are enough
 
 Cost = tuple[int, int]          # forward, forward + backward
 
@@ -46,14 +53,15 @@ def _worst_case(check: Check, spec: dict[str, Any], rungs: int) -> Cost:
     after = rungs * (1 + check.controls)
     kind = spec.get("kind")
     if kind == "bounded":
-        runs = rungs * int(spec.get("restarts", 1)) * len(spec.get("climbs", ("margin",)))
-        return after + rungs * int(spec.get("query", 0)), runs * int(spec["steps"]) + rungs * int(spec.get("transfer", 0))
+        starts = rungs * int(spec.get("restarts", 1)) + rungs - 1           # each level but the first also starts warm
+        runs = starts * len(spec.get("climbs", ("margin",)))
+        return after + rungs * (int(spec.get("query", 0)) + LOOKS), runs * int(spec["steps"])
     if kind == "exhaustive":
         return after + rungs * _members(check.perturbation), 0
     if kind == ONE_BY_ONE:
         return after, 0                             # the rest depends on the texts: `_members_of`
     if kind == TRANSFER:
-        return after + rungs, rungs * int(spec["steps"])        # of a second system, as if it cost what this one does
+        return after, 0                             # the rest is asked of the second systems: `of_each_system`
     if kind in ("gradient", "penalised"):
         runs = rungs * max(1, int(spec.get("restarts", 1)))
         share = 1 if check.method != "transfer" else 0
@@ -120,6 +128,38 @@ _BY_METHOD: dict[str, Callable[[Check, dict[str, Any], int], Cost]] = {
 }
 
 
+def of_each_system(check: Check, system: str, bench: Bench) -> dict[str, Cost]:
+    """(forward, forward + backward) evaluations per sample of every system that a unit of this one is planned to ask.
+
+    Beside the system itself: those that changes are found on, those whose worst cases it borrows where it gives no
+    gradients, and those that are shown its worst cases.
+    """
+    spent = {system: evaluations(check)}
+    if check.method != "worst-case":
+        return spent
+
+    def add(name: str, forward: int, both: int) -> None:
+        plain, graded = spent.get(name, (0, 0))
+        spent[name] = plain + forward, graded + both
+
+    spec, rungs = dict(check.search), max(1, len(check.levels))
+    if blind(check, bench.systems[system]):
+        draws = max(int(spec.get("query", 0)), 2 * int(spec["steps"]))
+        spent[system] = rungs * (1 + check.controls + draws), 0
+        for name in lenders(system, bench.systems):
+            for asked, (forward, both) in of_each_system(check, name, bench).items():
+                add(asked, forward, both)
+    if carries_over(spec):
+        steps = int(spec["steps"] if spec["kind"] == TRANSFER else spec["transfer"])
+        for name in all_lenders(system, bench):
+            add(name, 4 * rungs, rungs * steps)     # as it is, twice; under the change; at the end of the run
+            add(system, rungs, 0)
+    for name in bench.systems:
+        if name != system:
+            add(name, 1 + rungs, 0)
+    return spent
+
+
 def shared_evaluations(check: Check, classes: int) -> Cost:
     """(forward, forward + backward) evaluations that a unit is planned to spend for all its samples together."""
     if check.method != "fooling":
@@ -133,17 +173,21 @@ def forecast(session: Session, plan: Plan, bench: Bench) -> float:
     """Seconds the plan is expected to take in one process, from timing each system once on one shard."""
     x = session.data.fetch(tuple(range(min(session.shard, len(session.data.ids)))))
     with session.threading():
-        costs = {name: _seconds(system, x.inputs) for name, system in bench.systems.items()}
+        costs = {name: _seconds(system, x.inputs) for name, system in {**bench.surrogates, **bench.systems}.items()}
+        around = _around(x)
+        alone = {name: _seconds(system, x.inputs[:1])[0] for name, system in bench.systems.items()} if x.labelled else {}
     checks, total = session.checks(), 0.0
     own: dict[str, float] = {}
     for unit in plan.units:
-        plain, graded = evaluations(checks[unit.check])
         if unit.check not in own:
             own[unit.check] = _members_of(checks[unit.check], x)
         forward, both = costs[unit.system]
         shared, shared_graded = shared_evaluations(checks[unit.check], len(unit.rows))
         n = len(unit.positions)
-        total += (n * (plain + own[unit.check]) + shared) * forward + (n * graded + shared_graded) * both
+        total += (n * own[unit.check] + shared) * forward + shared_graded * both
+        total += n * ASKED_AGAIN * alone.get(unit.system, 0.0) * (checks[unit.check].method == "worst-case")
+        total += n * sum(plain * (costs[name][0] + around) + graded * (costs[name][1] + around)
+                         for name, (plain, graded) in of_each_system(checks[unit.check], unit.system, bench).items())
     return total
 
 
@@ -160,17 +204,39 @@ def _members_of(check: Check, x: Examples) -> float:
 
 
 def _seconds(system: Metered, inputs: torch.Tensor) -> tuple[float, float]:
-    """Seconds per example of a forward pass, and of a forward and a backward one; the first pass warms up."""
-    with torch.no_grad():
-        system(inputs)
-        start = time.perf_counter()
-        system(inputs)
-    forward = both = time.perf_counter() - start
-    if system.access >= Access.GRADIENT:
+    """Seconds per example of a forward pass, and of a forward and a backward one."""
+    def graded() -> None:
         followed = inputs.detach().requires_grad_(True)
-        start = time.perf_counter()
         output = system(followed)
         if output.requires_grad:
             torch.autograd.grad(output.abs().square().sum(), followed)
-        both = time.perf_counter() - start
+
+    with torch.no_grad():
+        forward = both = _quickest(lambda: system(inputs))
+    if system.access >= Access.GRADIENT:
+        both = _quickest(graded)
     return forward / len(inputs), both / len(inputs)
+
+
+def _around(x: Examples) -> float:
+    """Seconds per example and evaluation that a search works itself: where systems are small, the most.
+
+    Metrics and random members cost about as much as the steps of Auto-PGD that are timed here.
+    """
+    if not x.labelled or x.box is None or not x.inputs.is_floating_point() or x.decibels:
+        return 0.0
+    within = InputBall(ball=Ball(norm="linf", radius=0.01 * (x.box[1] - x.box[0]), relative=False, box=x.box))
+    generators = [stream(0, sample) for sample in x.ids]
+    return _quickest(lambda: auto_pgd(lambda p: p.flatten(1).sum(1), within, x=x, generators=generators, steps=STEPS_TIMED)
+                     ) / STEPS_TIMED / len(x)
+
+
+def _quickest(ask: Callable[[], object]) -> float:
+    """The least of at most five times that fill `ENOUGH` seconds, after a first call that warms up."""
+    ask()
+    times: list[float] = []
+    while len(times) < 5 and sum(times) < ENOUGH:
+        start = time.perf_counter()
+        ask()
+        times.append(time.perf_counter() - start)
+    return min(times)

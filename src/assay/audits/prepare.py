@@ -21,9 +21,10 @@ from assay.letters import deceptive
 from assay.metrics.spread import load_tariff
 from assay.perturbations.registry import OF_FIELDS
 from assay.profiles import load as profiles
-from assay.records import DataRecord
+from assay.records import Access, DataRecord
 from assay.systems import catalogue
 from assay.systems.fitting import METHODS
+from assay.systems.protocol import SystemFamily
 
 TASKS = {"reconstruction": reconstruction, "classification": classification, "text": text,
          "codes": codes, "sound": sound, "table": table, "verification": verification}
@@ -47,8 +48,8 @@ def session_from(recipe: Mapping[str, Any] | Recipe, *, systems: Mapping[str, ca
     task = TASKS[words.task]
     audited, tuning = task.datasets(words) if data is None else task.split(data)
     present = [made.get(name) or loaded(words, name, "audited") for name in words.systems]
-    if words.task in SCORED:
-        _score_the_classes(present, audited)
+    if audited.record.classes:
+        _score_the_classes(present, audited, exactly=words.task in SCORED)
     choices: dict[str, Any] = {}
     seconds: list[catalogue.Loaded] = []
     for beside, into in ((words.established, present), (words.surrogates, seconds)):
@@ -65,6 +66,7 @@ def session_from(recipe: Mapping[str, Any] | Recipe, *, systems: Mapping[str, ca
     if seconds and not any(carries_over(check.get("search", {})) for check in asked["checks"]):
         raise InputError(f"--surrogate {words.surrogates[0]}: no check of the profile {asked['id']!r} carries changes over "
                          "from a second system; leave it out")
+    _refuse_duds(seconds, present, audited)
     return Session(name=" and ".join(words.systems), systems=present, data=audited, seed=words.seed, shard=task.SHARD,
                    surrogates=[as_surrogate(loaded) for loaded in seconds],
                    keep=task.KEEP, choices=choices,
@@ -82,8 +84,11 @@ def _refuse_deceptive(systems: Sequence[str], data: DataRecord) -> None:
                                  "could be written; rename it in plain letters")
 
 
-def _score_the_classes(systems: Sequence[catalogue.Loaded], audited: Dataset) -> None:
-    """`InputError` where a system has other classes than the data; one that raises is told row by row, by the audit."""
+def _score_the_classes(systems: Sequence[catalogue.Loaded], audited: Dataset, *, exactly: bool) -> None:
+    """`InputError` where a system has other classes than the data, or fewer where more are no error.
+
+    One that raises is told row by row, by the audit.
+    """
     classes = audited.record.classes
     for found in systems:
         try:
@@ -92,11 +97,39 @@ def _score_the_classes(systems: Sequence[catalogue.Loaded], audited: Dataset) ->
             raise
         except Exception:
             continue
-        if scored != len(classes):
+        if scored < len(classes) or (exactly and scored > len(classes)):
             raise InputError(
                 f"system {found.record.name!r} scores {scored} classes, and the audited data have {len(classes)} "
-                f"({', '.join(classes[:5])}{', …' if len(classes) > 5 else ''}); return one score for each, or name every "
-                "class that it scores, in its order, with --classes FILE")
+                f"({', '.join(classes[:5])}{', …' if len(classes) > 5 else ''}); return one score for each, "
+                + ("or name every class that it scores, in its order, with --classes FILE" if exactly
+                   else f"or mend the labels: those above {scored - 1} are out of its range"))
+
+
+def _refuse_duds(surrogates: Sequence[catalogue.Loaded], systems: Sequence[catalogue.Loaded], audited: Dataset) -> None:
+    """`InputError` for a surrogate on which no change can be found: no gradients, other classes, or it raises."""
+    if not surrogates or not (classes := len(audited.record.classes)):
+        return
+    wanted = {classes}
+    for found in systems:
+        try:
+            wanted.add(text.scores_of(found, audited))      # an image classifier may score more classes than the data show
+        except Exception:
+            continue                                        # told row by row, by the audit
+    for found in surrogates:
+        name, remedy = found.record.name, "give one made for these data and classes, or leave it out"
+        if isinstance(found.system, SystemFamily):
+            raise InputError(f"surrogate {name!r} is no classifier, but a method of reconstruction; {remedy}")
+        if found.record.access < Access.GRADIENT:
+            raise InputError(f"surrogate {name!r} gives no gradients, so no change can be found on it; {remedy}")
+        try:
+            scored = text.scores_of(found, audited)
+        except Exception as error:
+            raise InputError(f"surrogate {name!r} returns no scores (batch, classes) of the first sample, of shape "
+                             f"{tuple(audited.fetch((0,)).inputs.shape)}: {type(error).__name__}: {error}; "
+                             f"{remedy}") from error
+        if scored not in wanted:
+            raise InputError(f"surrogate {name!r} scores {scored} classes, and {' or '.join(map(str, sorted(wanted)))} are "
+                             f"wanted, as the audited system and data have; {remedy}")
 
 
 def _with_tariff(profile: dict[str, Any], words: Recipe, data: Dataset) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from assay.audits.recipe import Recipe, as_chosen
 from assay.audits.replayed_rows import TOLERANCE, differing, replays
 from assay.audits.session import Session
 from assay.audits.unchanged import counted_apart_wrongly
+from assay.checks.second_systems import SIZE
 from assay.file_digests import file_digest, root_digest
 from assay.profiles.errors import ProfileError
 from assay.profiles.load import load as load_profile
@@ -76,8 +77,10 @@ def replay_all(folder: AuditFolder, everything: bool, say: Say, *, trust_code: b
         wrong += [f"{finding.check}, {finding.system}, {finding.sample}: {line}" for line in differing(finding, numbers)]
         level = None if methods[finding.check] == "sampling" else finding.level     # to which whole lines come near
         room = TOLERANCE * (abs(level or 0.0) or 1.0)                  # a level of 0 is one in decibels
-        if level is not None and numbers.get("size", -math.inf) > level + room:
-            wrong.append(f"{finding.check}, {finding.system}, {finding.sample}: a witness of size {numbers['size']:.6g} "
+        size = max((v for name, v in numbers.items() if name == "size" or name.endswith(SIZE)),
+                   default=-math.inf)
+        if level is not None and size > level + room:
+            wrong.append(f"{finding.check}, {finding.system}, {finding.sample}: a witness of size {size:.6g} "
                          f"at level {level:g}")
     say("replayed witnesses give the recorded numbers", not wrong,
         "; ".join(wrong[:3]) or f"{count} numbers in {time.perf_counter() - start:.1f} s")

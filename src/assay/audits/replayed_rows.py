@@ -23,10 +23,11 @@ from assay.checks import (
     patch,
     physical,
     sampling,
+    second_systems,
 )
 from assay.checks.asked_once import FITTED
-from assay.checks.check import PER_CLASS, Bench, Check
-from assay.checks.searching import ONE_BY_ONE, search
+from assay.checks.check import PER_CLASS, Bench, Check, loan_key
+from assay.checks.searching import ONE_BY_ONE, TRANSFER, search
 from assay.checks.smallest_change import by_chance
 from assay.checks.universal import laid_on
 from assay.checks.worst_case import Rung, rows
@@ -110,7 +111,21 @@ def replays(folder: AuditFolder, session: Session, *, everything: bool = False,
             raise StoreError(f"finding {row.check}, {row.sample}: its witness is missing from the folder")
         x = session.data.fetch(sample_positions(check, session) if of_class else (position[row.sample],))
         numbers = _numbers(check, row, bench, x, torch.from_numpy(p.copy())[None])
+        if row.origin == row.system:
+            numbers |= _of_lenders(check, row, bench, x, stored)
         yield row, numbers if of_class else {**_unchanged(row, bench, x), **numbers}
+
+
+def _of_lenders(check: Check, row: Finding, bench: Bench, x: Examples,
+                stored: Mapping[tuple[str, str], Any]) -> dict[str, float]:
+    """What the changes do to the second systems that they were made for, where any were lent."""
+    beside = loan_key(witness_key(vars(row)), "")
+    loans = {name.removeprefix(beside): torch.from_numpy(value.copy())[None]
+             for (of, name), value in stored.items() if of == row.check and name.startswith(beside)}
+    if not loans and check.search.get("kind") != TRANSFER:
+        return {}
+    within = registry.build(check.perturbation, row.level or 0.0, x)
+    return second_systems.replayed(check, row.system, bench, x, within, loans)
 
 
 def _as_stored(checks: Mapping[str, Check], header: Mapping[str, Any]) -> dict[str, Check]:

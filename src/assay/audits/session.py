@@ -48,8 +48,12 @@ class Session:
 
     def __post_init__(self) -> None:
         names = [loaded.record.name for loaded in (*self.systems, *self.surrogates)]
-        if len(set(names)) != len(names):
-            raise InputError(f"two systems are called {names!r}; give them different names")
+        for name in names:
+            if names.count(name) > 1:
+                lent = any(loaded.record.name == name for loaded in self.surrogates)
+                raise InputError(f"two systems are called {name!r}; " + (
+                    "a surrogate is another system than those audited or compared, or it has another name" if lent
+                    else "give them different names"))
         if not any(loaded.record.role == "audited" for loaded in self.systems):
             raise InputError("no audited system: one is needed")
 

@@ -102,6 +102,15 @@ def key(origin: str, sample: str, level: float | None) -> str:
     return f"{origin}|{sample}|{'-' if level is None else format(level, '.6g')}"
 
 
+def loan_key(named: str, lender: str) -> str:
+    """How a change that was found on a second system is named beside the witness `named`.
+
+    >>> loan_key(key("net", "a", 0.02), "mlp")
+    'net|a|0.02|lent|mlp'
+    """
+    return f"{named}|lent|{lender}"
+
+
 def run_check(check: Check, system: str, bench: Bench, x: Examples, *, batch: int | None = None) -> UnitResult:
     """Run the check's method on the samples, at most `batch` at once; if the system raises, each sample alone.
 

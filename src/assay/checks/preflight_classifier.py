@@ -23,6 +23,7 @@ AGREE = 0.5                 # least cosine-like agreement of gradient and differ
 AWAY = 0.1                  # the gradient is judged at the inputs and this share of the range (of a sound's norm) from them
 SAME = 1e-3                 # greatest relative difference of scores with and without a gradient being asked for
 DIRECTIONS = 6
+LOOKS = 2 * len(STEPS) * DIRECTIONS     # forward evaluations of one comparison of gradient and differences
 
 
 def classifier_flags(target: Metered, x: Examples, scores: Tensor, *, seed: int, check: str) -> list[list[Flag]]:
@@ -54,6 +55,20 @@ def _judge_gradients(target: Metered, x: Examples, flags: list[list[Flag]], *, s
             raised = _of_gradient(exact[:, i], measured[:, :, i], float(watched[i]), where)
             if raised is not None and raised.id not in {flag.id for flag in flags[i]}:
                 flags[i].append(raised)
+
+
+def misled(target: Metered, x: Examples, *, seed: int, check: str, where: str) -> list[Flag | None]:
+    """For each example `gradient-mismatch` where the gradient at these inputs points away from the slope, else None.
+
+    For the place where a search ended: a gradient that is true at the data may be wrong just where a search spends its
+    steps. Searches end on ridges too, where a true gradient and differences agree less: a sign is asked for, no more. Costs
+    `LOOKS` forward evaluations and one gradient.
+    """
+    directions = [_normal_numbers(x, seed, check, "difference", k) for k in range(DIRECTIONS)]
+    exact, measured = gradient_slopes(target, x, directions)
+    seen = [agreement(exact[:, i], measured[:, :, i]) for i in range(len(x))]
+    return [Flag(id="gradient-mismatch", detail=f"agreement {one:.2f} with finite differences {where}") if one < 0 else None
+            for one in seen]
 
 
 def _of_gradient(exact: Tensor, measured: Tensor, watched: float, where: str) -> Flag | None:

@@ -85,7 +85,7 @@ def search(check: Check, target: Metered, metric: Metric, within: Any, x: Exampl
         if steps := int(spec.get("transfer", 0)):
             warm = [*warm, *lend(steps, next(iter(spec.get("climbs", metric.climbs)), ""))]
         draws = max(int(spec.get("query", 0)), 2 * int(spec["steps"]))
-        found, flags = flagged(random_walk(objective, within, draws=draws, starts=warm, **common))
+        found, flags = _by_queries(objective, within, draws, warm, common, squares=kind == "bounded")
         return found, [[*raised, Flag(id="query-only", detail=f"{draws} queries")] for raised in flags]
     if kind == "bounded":
         return _bounded(spec, metric, lambda climb: objective_of(metric, target, within, x, normal, climb), within, common,
@@ -95,6 +95,17 @@ def search(check: Check, target: Metered, metric: Metric, within: Any, x: Exampl
     if not query or kind not in GRADIENT_SEARCHES:
         return found, flags
     return checked_by((found, flags), flagged(random_walk(objective, within, draws=query, **common)), metric, BY_QUERIES)
+
+
+def _by_queries(objective: Objective, within: Any, draws: int, warm: Sequence[Tensor], common: Mapping[str, Any], *,
+                squares: bool) -> Searched:
+    """So many queries of a system without gradients: Square in a ball of inputs, half a walk where it has starts."""
+    if not squares or not isinstance(within, InputBall):
+        return flagged(random_walk(objective, within, draws=draws, starts=warm, **common))
+    if not warm:
+        return flagged(square(objective, within, draws=draws, **common))
+    walk = flagged(random_walk(objective, within, draws=draws // 2, starts=warm, **common))
+    return _union(walk, flagged(square(objective, within, draws=draws - draws // 2, **common)))
 
 
 def _one_by_one(metric: Metric, target: Metered, within: ChoiceSet, x: Examples, normal: Tensor,

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import functools
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
 from assay.arrays import per_example
 from assay.checks.asked_again import changed_with_use, remember
-from assay.checks.check import Bench, Check, UnitResult, key, method
+from assay.checks.check import Bench, Check, UnitResult, key, loan_key, method
 from assay.checks.exhibits import exhibit, pictures_of
 from assay.checks.operating_point import enough
+from assay.checks.preflight_classifier import LOOKS, misled
 from assay.checks.searching import GRADIENT_SEARCHES, TRANSFER, UNSEEN, beats, blind, search
-from assay.checks.second_systems import lenders, lent, of_each, unchanged
+from assay.checks.second_systems import Loan, lenders, lent, members, of_each, told, unchanged
 from assay.checks.written import letters_wrong, written_texts
 from assay.metrics import protocol as metrics
 from assay.metrics.classification import wrong
@@ -27,6 +28,7 @@ from assay.perturbations.protocol import ChoiceSet, Examples, PerturbationSet, s
 from assay.perturbations.sounds import AddedSound
 from assay.perturbations.union import OfKinds
 from assay.records import Finding, Flag, Stop
+from assay.searches.result import SearchResult
 from assay.solvers.result import Iterative
 from assay.systems.metered import Metered
 
@@ -57,6 +59,7 @@ class Rung:
     backward: int
     controls: Controls | None = None
     beside: tuple[Mapping[str, float], ...] = ()        # what else all members that were asked say, for each example
+    loans: Mapping[str, Loan] = field(default_factory=dict)     # by second system, where every example was lent its changes
 
     @classmethod
     def at(cls, level: float, within: PerturbationSet, parameters: Tensor) -> Rung:
@@ -78,8 +81,7 @@ def worst_case(check: Check, system: str, bench: Bench, x: Examples) -> UnitResu
     for i, rung in reversed(list(enumerate(rungs))):            # upwards: what is found below is a find above
         if i + 1 < len(rungs):
             _carry_up(rungs[i + 1], rung)
-        if check.search.get("kind") != TRANSFER:                # what chance does was not found on a second system
-            _adopt_controls(check, target, bench, x, rung, normal)
+        _weigh_controls(check, target, bench, x, rung, normal)
     used = changed_with_use(system, bench, x) if x.labelled else [[]] * len(x)
     for rung in rungs:
         rung.flags = [[*mine, *more] for mine, more in zip(rung.flags, used, strict=True)]
@@ -89,11 +91,12 @@ def worst_case(check: Check, system: str, bench: Bench, x: Examples) -> UnitResu
 def climb_ladder(check: Check, system: str, bench: Bench, x: Examples, normal: Tensor) -> list[Rung]:
     """The rungs from the greatest level to the least; each starts from the worst of the one above.
 
-    A system that gives no gradients also starts from the worst cases of those that do.
+    A system that gives no gradients also starts from the worst cases of those that do, beside what its search asks to be
+    lent: a ladder also holds what queries found on them, and ends where their decisions turn.
     """
     metric, target = metrics.find(check.metric), bench.systems[system]
-    alone = not blind(check, target) or bool(check.search.get("transfer"))
-    borrowed = [] if alone else _ladders_of_others(check, system, bench, x)
+    borrowed = _ladders_of_others(check, system, bench, x) if blind(check, target) else []
+    all_asked = check.search.get("kind") == TRANSFER or blind(check, target)       # else only what gradients left is lent
     far = enough(check, system, bench, x)
     rungs: list[Rung] = []
     for level in sorted(check.levels, reverse=True):
@@ -101,13 +104,21 @@ def climb_ladder(check: Check, system: str, bench: Bench, x: Examples, normal: T
         generators = [stream(bench.seed, check.id, level, sample) for sample in x.ids]
         warm = [rungs[-1].parameters] if rungs else []
         warm += [ladder[len(rungs)].parameters for ladder in borrowed]
-        lend = functools.partial(lent, check, system, bench, x, level, within)
+        loans: dict[str, Loan] = {}
+
+        def lend(steps: int, climb: str, *, level: float = level, within: PerturbationSet = within,
+                 loans: dict[str, Loan] = loans) -> list[Tensor]:
+            loans |= lent(check, system, bench, x, level, within, steps, climb)
+            return members(loans, within, x)
+
         found, flags = search(check, target, metric, within, x, normal, generators, warm, far, lend)
         if rungs:
             _pass_down(rungs[-1], found.value, flags, metric)
+        looks = _look_at_gradient(check, target, bench, x, within, found, flags)
         rungs.append(Rung(level=level, within=within, parameters=found.parameters, harm=found.value,
-                          stop=list(found.stop), flags=flags, forward=found.forward + 1, backward=found.backward,
-                          beside=found.beside))
+                          stop=list(found.stop), flags=flags, forward=found.forward + 1 + looks, backward=found.backward,
+                          beside=told(loans, system, bench, len(x)) if all_asked and loans else found.beside,
+                          loans=loans if all_asked else {}))
     return rungs
 
 
@@ -118,6 +129,22 @@ def _pass_down(above: Rung, harm: Tensor, flags: list[list[Flag]], metric: Metri
     for i, mine in enumerate(flags):
         if float(harm[i]) > metric.goal:
             mine += [flag for flag in above.flags[i] if flag.id in UNSEEN and flag.id not in {f.id for f in mine}]
+
+
+def _look_at_gradient(check: Check, target: Metered, bench: Bench, x: Examples, within: PerturbationSet, found: SearchResult,
+                      flags: list[list[Flag]]) -> int:
+    """Flag where a bounded search turned nothing and the gradient is wrong where it ended; the evaluations that it took."""
+    goal = metrics.find(check.metric).goal
+    if check.search.get("kind") != "bounded" or blind(check, target) or not x.labelled or x.box is None or goal is None:
+        return 0
+    left = [i for i, harm in enumerate(found.value.tolist()) if math.isfinite(harm) and harm <= goal]
+    if not left:
+        return 0
+    ended = replace(x, inputs=within.apply(x, found.parameters).inputs)
+    raised = misled(target, ended, seed=bench.seed, check=check.id, where="where the search ended")
+    for i in left:
+        flags[i] += [flag for flag in raised[i:i + 1] if flag is not None]
+    return LOOKS
 
 
 def _ladders_of_others(check: Check, system: str, bench: Bench, x: Examples) -> list[list[Rung]]:
@@ -156,7 +183,9 @@ def report(check: Check, system: str, bench: Bench, x: Examples, normal: Tensor,
                 findings += transfer_rows(check, name, system, bench, x, rung, theirs, origin_samples)
             order = rung.harm.argsort(descending=True)[: bench.keep].tolist()
             for i in sorted(order):
-                witnesses[key(system, x.ids[i], rung.level)] = rung.parameters[i].clone()
+                named = key(system, x.ids[i], rung.level)
+                witnesses[named] = rung.parameters[i].clone()
+                witnesses |= {loan_key(named, name): loan.parameters[i].clone() for name, loan in rung.loans.items()}
             pictures = pictures_of(system, rung.within, x, changed, own.output, normal, outputs, their_normal)
             pictures |= written_texts(bench.systems, x.inputs, changed.inputs)
             exhibits |= exhibit(pictures, bench, system, x, rung.level, worst=worst)
@@ -300,18 +329,21 @@ def _by_kind(within: OfKinds, worst: Tensor, draws: Tensor, i: int) -> dict[str,
     return {f"worst-kind.{within.kinds[int(within.kind_of(worst)[i])]}": 1.0, **means}
 
 
-def _adopt_controls(check: Check, target: Metered, bench: Bench, x: Examples, rung: Rung, normal: Tensor) -> None:
-    """A random member that does more harm than the search's is the worst one known; a gradient search is then flagged."""
+def _weigh_controls(check: Check, target: Metered, bench: Bench, x: Examples, rung: Rung, normal: Tensor) -> None:
+    """A random member that does more harm than the search's is the worst one known; a search that should beat it is flagged.
+
+    What chance does was not found on a second system, so it takes the place of nothing that was carried over.
+    """
+    kind = check.search.get("kind")
     rung.controls = draw_controls(check, target, bench, x, rung, normal)
+    if kind in (*GRADIENT_SEARCHES, TRANSFER):
+        for i in beats(rung.controls.harm, rung.harm, metrics.find(check.metric), slack=1e-6).nonzero().flatten().tolist():
+            rung.flags[i].append(Flag(id="worst-below-control"))
     better = rung.controls.harm > rung.harm + 1e-6 * rung.harm.abs()
-    if not bool(better.any()):
+    if kind == TRANSFER or not bool(better.any()):
         return
-    missed = beats(rung.controls.harm, rung.harm, metrics.find(check.metric), slack=1e-6)
     rung.parameters = torch.where(per_example(better, rung.parameters), rung.controls.worst, rung.parameters)
     rung.harm = torch.maximum(rung.harm, rung.controls.harm)
-    if check.search.get("kind") in GRADIENT_SEARCHES:
-        for i in missed.nonzero().flatten().tolist():
-            rung.flags[i].append(Flag(id="worst-below-control"))
 
 
 def _gain(within: PerturbationSet, response: Response) -> Tensor:

@@ -125,7 +125,7 @@ RIVALS = 9                  # how many wrong classes have a number to climb of t
 CLIMBS: dict[str, Callable[[Response], PerExample]] = {
     "margin": lambda r: losses.margin(*scored(r)),
     "log-odds": lambda r: losses.log_odds(*scored(r)),
-    "dlr": lambda r: losses.dlr(*scored(r)),
+    "dlr": lambda r: (losses.dlr if r.output.shape[-1] > 2 else losses.margin)(*scored(r)),      # of two there is no third
     **{f"rival-{place}": functools.partial(_rival, place=place) for place in range(1, RIVALS + 1)},
 }
 ERROR_RATE = register(Metric(

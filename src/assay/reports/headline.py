@@ -31,6 +31,7 @@ _CONSEQUENCES = {
     "kernel": "Tiny errors of the measurement must be magnified near such images; details there can be false.",
     "localised": "An artefact can look like a real structure.",
 }
+_TURNED = "turned {} from right to wrong", "A right decision can be turned wrong by such a change."     # checks of decisions
 _CONSEQUENCE = "Structures can appear, vanish or blur in the result with no visible cause in the input."
 
 
@@ -106,7 +107,8 @@ def _sentences(signal: Signal, row: Comparison | None, profile: Mapping[str, Any
 
 def _observed(row: Comparison, profile: Mapping[str, Any], noise: float | None) -> str:
     change = plain_change(row.check, row.audited.level)
-    verb = str(row.check.get("verb") or _VERBS.get(str(row.check["id"]), "damaged {}"))
+    usual = _TURNED[0] if row.check.get("metric") == "error-rate" else "damaged {}"
+    verb = str(row.check.get("verb") or _VERBS.get(str(row.check["id"]), usual))
     ratio = noise_ratio(row.check, row.audited.level, noise)
     sized = f"{change} ({significant(ratio)} times its noise)" if ratio else change
     count = verb.replace("{}", f"{row.audited.harmed} of {row.audited.n} {noun(profile, row.check)}")
@@ -129,7 +131,8 @@ def _none_found(row: Comparison, profile: Mapping[str, Any]) -> str:
 
 def consequence_of(check: Mapping[str, Any]) -> str:
     """What the observed harm can lead to; from the profile's `consequence` where it says so."""
-    return sentence(printable(str(check.get("consequence") or _CONSEQUENCES.get(str(check["id"]), _CONSEQUENCE))))
+    usual = _TURNED[1] if check.get("metric") == "error-rate" else _CONSEQUENCE
+    return sentence(printable(str(check.get("consequence") or _CONSEQUENCES.get(str(check["id"]), usual))))
 
 
 def noun(profile: Mapping[str, Any], check: Mapping[str, Any] | None = None) -> str:

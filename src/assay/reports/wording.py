@@ -71,6 +71,7 @@ FLAGS = {
     "not-converged": "A solver stopped before it converged, so its error may be its own; raise its iterations.",
     "query-beats-gradient": "A query-only search found worse than the gradient search: gradients may be masked.",
     "transfer-beats-gradient": "A change found on another system did what the gradient could not: it may be masked.",
+    "surrogate-unmoved": "The changes hardly turned the systems they were made for, so they say little about this one.",
     "query-only": "No gradient was available, and few queries find little: harm that was not found may well be there.",
     "constant-decision": "Every sample got the same decision, so nothing can be learnt from its not changing.",
     "gradient-mismatch": "The gradient is not the slope of the output, so a search by gradient is misled (masking).",

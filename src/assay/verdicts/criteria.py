@@ -34,6 +34,7 @@ SERIOUS = frozenset({
     "batch-dependent", "certificate-contradicted", "chance-as-harmful", "changes-with-use", "constant-decision",
     "gradient-mismatch", "jumps", "mostly-wrong", "non-finite", "not-converged", "not-deterministic", "not-reached",
     "probabilities", "query-beats-gradient", "query-only", "raised", "still-rising", "training-mode",
+    "surrogate-unmoved",
     "transfer-beats-gradient", "worst-below-control", "zero-gradient",
 })
 DISCREDITING = frozenset({"changes-with-use", "not-converged", "not-deterministic"})    # the witness may be an accident

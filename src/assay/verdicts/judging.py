@@ -11,7 +11,7 @@ from typing import Any
 
 from assay.numerics.intervals import mean_interval, wilson
 from assay.numerics.pairs import sign_test
-from assay.records import Finding, Flag, Outcome, Role, Stop, Verdict
+from assay.records import LENT, TURNED, Finding, Flag, Outcome, Role, Stop, Verdict
 from assay.verdicts.criteria import DISCREDITING, SERIOUS, apart, harmed
 from assay.verdicts.proofs import contradictions, proof, proved
 
@@ -63,13 +63,15 @@ def judge(findings: Iterable[Finding], check: Mapping[str, Any], system: str, *,
     own, n, proves = rows.own, rows.n, criterion["kind"] == "certifies"
     if proves:
         blocked = [*blocked, *contradictions(findings, own)]
-    flags = _unique([*blocked, *(g for f in own for g in f.flags), *_of_decisions(own, rows.judged, criterion)])
+    carried = check.get("search", {}).get("kind") == "transfer"
+    flags = _unique([*blocked, *(g for f in own for g in f.flags), *_of_decisions(own, rows.judged, criterion),
+                     *(unmoved(rows.judged) if carried else ())])
     certified = {f.sample for f, _ in rows.judged if proves and proved(f, criterion)}
     failure = max((f.extra["failure-probability"] for f in own if "failure-probability" in f.extra), default=None)
     outcome, reason = _concluded(rows, criterion, flags, len(certified), failure, skipped,
                                  None if expected is None else expected - len(rows.wrong))
     if not skipped:
-        reason += _notes(rows, criterion, beside)
+        reason += _notes(rows, criterion, beside) + (_of_lenders(rows.judged) if carried else "")
     told = own if criterion["kind"] == "measures" else [f for f, _ in rows.judged] + [f for f in own if apart(f)]
     return Verdict(
         check=check["id"], system=system, role=role, outcome=outcome, reason=reason, criterion=criterion["sentence"],
@@ -178,6 +180,30 @@ def _of_decisions(own: Sequence[Finding], judged: Sequence[tuple[Finding, bool]]
              **({"louder": -math.inf} if "louder" in criterion else {})}
     by_chance = {f.sample for f, _ in judged if f.sample in told and harmed(f, alone)}
     return found + [Flag(id="chance-as-harmful", detail=f"{len(by_chance)} of {len(told)} samples")] * bool(by_chance)
+
+
+def lenders_turned(judged: Sequence[tuple[Finding, bool]]) -> dict[str, int]:
+    """On how many judged samples each second system's own right decision was turned by the change made for it, by name."""
+    found: dict[str, set[str]] = {}
+    for row, _ in judged:
+        for name, value in row.extra.items():
+            if name.startswith(LENT) and name.endswith(TURNED):
+                found.setdefault(name.removeprefix(LENT).removesuffix(TURNED), set()).update({row.sample} if value else ())
+    return {name: len(samples) for name, samples in sorted(found.items())}
+
+
+def unmoved(judged: Sequence[tuple[Finding, bool]]) -> list[Flag]:
+    """`surrogate-unmoved` where nothing was found and no second system was turned on most of the samples."""
+    n, turned = len({row.sample for row, _ in judged}), lenders_turned(judged)
+    if not n or any(fired for _, fired in judged) or any(2 * count > n for count in turned.values()):
+        return []
+    return [Flag(id="surrogate-unmoved", detail=", ".join(f"{name}: {count} of {n}" for name, count in turned.items()))]
+
+
+def _of_lenders(judged: Sequence[tuple[Finding, bool]]) -> str:
+    """What the changes did to the systems they were made for."""
+    n, turned = len({row.sample for row, _ in judged}), lenders_turned(judged)
+    return "".join(f"; made for {name}, the changes turned it on {count} of {n}" for name, count in turned.items())
 
 
 def _outcome(n: int, count: int, expected: int | None, flags: list[Flag], own: list[Finding],
