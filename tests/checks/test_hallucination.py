@@ -32,7 +32,7 @@ from assay.verdicts import harmed, judge
 
 ITEM = next(c for c in load("research", task="reconstruction")["checks"] if c["id"] == "hallucination")
 CHECK = Check(**{f.name: ITEM[f.name] for f in dataclasses.fields(Check) if f.name in ITEM})
-SEEN, SIZE, WAYS = 12, 40, 6            # measurements, values of an image, ways in which images differ
+SEEN, SIZE, WAYS = 36, 120, 6           # measurements, values of an image, ways in which images differ
 
 System = Callable[[Tensor], Tensor]
 

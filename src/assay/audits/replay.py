@@ -87,7 +87,8 @@ def replay_all(folder: AuditFolder, everything: bool, say: Say, *, trust_code: b
             f"{', '.join(named)}: look at that code, then ask again with --trust-code")
         return
     stored = cast(Mapping[str, Any], header["profile"]) if _named_profile(header) != "the same" else None
-    session = session_from(replace(words, groups="", tariff=""), profile=stored)   # no replayed number knows of these
+    session = session_from(replace(words, groups="", tariff=""), profile=stored)   # no replayed number knows of tariffs
+    session = replace(session, groups=dict(header.get("groups", {})))   # as they were told: their file may have changed
     digests = {r["name"]: r["digest"] for r in (*header["systems"], *header.get("surrogates", ()))}
     for loaded in (*session.systems, *session.surrogates):
         name = loaded.record.name
