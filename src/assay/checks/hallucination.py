@@ -44,7 +44,7 @@ LEAST_KERNEL = 1e-3         # of the images' dimensions: below it the measuremen
 VISIBLE = 0.05              # of ‖A‖‖d‖: a structure that the data show more plainly is none of the kernel
 FAINT = 1e-5                # of the images' norm: how well the part in the kernel is known; what is fainter is rounding
 BEYOND = 0.25               # of the amount shown: so much must be beyond every shrinkage of coefficients for all to count
-AT_RANDOM = 0.5             # of the share of dimensions that is measured: an error that knows nothing of the kernel shows all
+AT_RANDOM = 0.5             # of the share of dimensions that is measured: of an error that knows no kernel all is shown
 SAME = 2e-3                 # how far a stored structure may lie from the one that is found again
 
 
@@ -103,8 +103,8 @@ def hallucination(check: Check, system: str, bench: Bench, x: Examples) -> UnitR
     kernel (disjoint pairs of units, one of each half), or that in one of the bases each coefficient of the output lies, in
     the mean, between 0 and the truth's (the units that are judged). A unit is an image, or all images of a group. Where
     something in common is found and at least half as much of it is measured as of an error that knows nothing of the
-    kernel (a shift, a blur), rows are flagged `misses-data`. Still possible without invention: a small p by a nonlinear shrinkage that is neither, in a basis
-    of its own, and by images that depend on one another where no groups are told.
+    kernel (a shift, sharpening), rows are flagged `misses-data`. Still possible without invention: a small p by a nonlinear
+    shrinkage in a basis of its own, and by images that depend on one another where no groups are told.
     Sources of the question: Gottschling, Antun, Hansen and Adcock, SIAM Review 67 (2025); Bhadra, Kelkar, Brooks and
     Anastasio, IEEE Trans. Med. Imaging 40 (2021), who map what is false in the kernel.
     """

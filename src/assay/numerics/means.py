@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from assay.numerics.paired import sign_flip_above
+from assay.numerics.paired import sign_flip, sign_flip_above
 
 STEP, REACH = 0.05, 40.0        # of log t, in which the integrand is smooth and dies out exponentially on both sides
 
@@ -25,6 +25,18 @@ def mean_above(values: Sequence[float], *, draws: int = 9999, seed: int = 0) -> 
     (0.125, 1.0, 0.225)
     """
     return max(sign_flip_above(values, draws=draws, seed=seed), weighted_above(values))
+
+
+def mean_differs(differences: Sequence[float], *, draws: int = 9999, seed: int = 0) -> float:
+    """Two-sided p that independent differences have mean 0: the larger of `sign_flip` and twice `weighted_above`.
+
+    Made for what `mean_above` is made for. Raises `ValueError` for a value that is no finite number.
+
+    >>> mean_differs([1.0] * 3), mean_differs([-1.0] * 3), mean_differs([1.0, -1.0])
+    (0.25, 0.25, 1.0)
+    """
+    side = 1.0 if math.fsum(differences) > 0 else -1.0
+    return max(sign_flip(differences, draws=draws, seed=seed), min(1.0, 2 * weighted_above([side * x for x in differences])))
 
 
 def weighted_above(values: Sequence[float]) -> float:
