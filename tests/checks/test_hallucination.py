@@ -108,7 +108,7 @@ def verdict(world: World, system: System, **how: Any) -> Verdict:
 def blind_to_shrinkage(monkeypatch: pytest.MonkeyPatch) -> None:
     """The broken twin: no shrinkage of coefficients is looked for, only one linear shrinkage of all images."""
     monkeypatch.setattr(hallucination, "_in_each_basis",
-                        lambda x, found: torch.full((len(x.shown), 1), 9.0, dtype=torch.float64))
+                        lambda x, found: torch.full((len(x.shown), 6), 9.0, dtype=torch.float64))
 
 
 def test_a_planted_structure_is_shown_exactly_once_where_nothing_else_is_hidden() -> None:

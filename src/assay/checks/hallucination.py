@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import torch
@@ -54,9 +53,10 @@ class Evidence:
 
     `chance` (controls, …) are means of their errors with random signs, of the structure's norm. `linear` is the p of one
     linear shrinkage for all images, `shrinkage` the largest p of a shrinkage of coefficients, whatever decides how much;
-    `overshoot` where outputs show at least half of what the kernel holds. `invention` and `omission` are shares of the
-    squared error in the kernel, whose sum is its common part. `visible` is the share of all that
-    outputs have in common beyond the truths that the measurements show, `measured` that of the images' dimensions they do.
+    `overshoot` where outputs show at least half of what the kernel holds; `beyond` is what images show of the structure, in
+    the mean, beyond a shrinkage of the whole image. `invention` and `omission` are shares of the squared error in the
+    kernel, whose sum is its common part. `visible` is the share of all that outputs have in common beyond the truths that
+    the measurements show, `measured` that of the images' dimensions they do.
     """
 
     structure: Tensor
@@ -67,6 +67,7 @@ class Evidence:
     linear: float = 1.0
     shrinkage: float = 1.0
     overshoot: bool = True
+    beyond: float = 0.0
     visible: float = 0.0
     measured: float = 1.0
 
@@ -195,6 +196,7 @@ def _look(check: Check, system: str, bench: Bench) -> Evidence:
         told, visible=visible / max(visible + hidden, 1e-300),
         chance=chance * per_example(structure.norm() / norm(chance).clamp_min(1e-30), chance),
         measured=1 - kernel_share(forward_model(x, real=real), generator=stream(check.id, "kernel")),
+        beyond=float(beyond[:, len(BASES):].mean(0).min()),
         linear=mean_above(_without(FAINT * math.sqrt(whole * square), pairs["invention"])),
         shrinkage=max(sign_flip_above(_without(FAINT * math.sqrt(whole) / length, values)) for values in beyond.T))
 
@@ -220,20 +222,20 @@ def _beyond(target: Metered, bench: Bench, asked: Units, found: Evidence, *, rea
 
 
 def _in_each_basis(x: Parts, found: Evidence) -> Tensor:
-    """(batch, bases): `beyond_shrinkage` of the part in the kernel and of the whole image, in each basis.
+    """(batch, 2 bases): `beyond_shrinkage` in each basis, of the part in the kernel and then of the whole image.
 
     Places are chosen by the truth alone. Of a system that shows most of what the kernel holds those where the truth has
     the structure's sign, so that more than there is can be told; of another those where the kernel's part has the other
     sign, and of the image those of them where its visible part has the structure's.
     """
-    def values() -> Iterator[Tensor]:
-        for coefficients in BASES.values():
-            d, v, image = coefficients(found.structure[None]), coefficients(x.truth), coefficients(x.image)
-            hidden, whole = along(v, d), along(image, d)
-            yield beyond_shrinkage(coefficients(x.shown), v, d, hidden >= 0 if found.overshoot else hidden <= 0)
-            yield beyond_shrinkage(coefficients(x.output), image, d,
-                                   whole >= 0 if found.overshoot else (hidden <= 0) & (hidden <= whole))
-    return torch.stack(tuple(values()), 1)
+    hidden, whole = [], []
+    for coefficients in BASES.values():
+        d, v, image = coefficients(found.structure[None]), coefficients(x.truth), coefficients(x.image)
+        t, all_of_it = along(v, d), along(image, d)
+        hidden.append(beyond_shrinkage(coefficients(x.shown), v, d, t >= 0 if found.overshoot else t <= 0))
+        whole.append(beyond_shrinkage(coefficients(x.output), image, d,
+                                      all_of_it >= 0 if found.overshoot else (t <= 0) & (t <= all_of_it)))
+    return torch.stack((*hidden, *whole), 1)
 
 
 def _must_be_hidden(structure: Tensor, x: Examples, *, real: bool) -> None:
@@ -267,8 +269,13 @@ def _rows(check: Check, name: str, origin: str, bench: Bench, x: Examples, outpu
 
 
 def _amounts(x: Parts, found: Evidence) -> Tensor:
-    """How much of the structure each image shows (batch,), at most 1/`BEYOND` times what no shrinkage accounts for."""
+    """How much of the structure each image shows (batch,), at most 1/`BEYOND` times what no shrinkage accounts for.
+
+    That of the part in the kernel is each image's own; of the whole image, much of which is no matter of the structure, it
+    is the mean over images.
+    """
     amount = invented(x.shown, x.truth, found.structure)
     if not bool(found.structure.any()):
         return amount
-    return amount.minimum(_in_each_basis(x, found).amin(1) / BEYOND)
+    beyond = _in_each_basis(x, found)[:, :len(BASES)].amin(1)
+    return amount.minimum(beyond.clamp_max(found.beyond) / BEYOND)

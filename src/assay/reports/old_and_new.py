@@ -2,8 +2,8 @@
 
 For each check: the samples harmed in one audit and not in the other (exact McNemar test, Newcombe's interval of the
 difference of shares), and where the judged number is no yes or no, its paired differences (their mean by sign flips and by
-random weights, the larger p; bootstrap interval). The same is asked of inputs without change, since what is wrong already cannot be harmed. Holm over
-all tests. No torch.
+random weights, the larger p; bootstrap interval). The same is asked of inputs without change, since what is wrong already
+cannot be harmed. Holm over all tests. No torch.
 """
 
 from __future__ import annotations
