@@ -17,8 +17,9 @@ from assay.api import Audit
 from assay.audits.executors.serial import Serial
 from assay.audits.prepare import session_from
 from assay.audits.recipe import Recipe
-from assay.audits.replay import differing, replays
+from assay.audits.replay import differing, replay_all, replays
 from assay.audits.run import run_audit
+from assay.audits.session import Session
 from assay.checks import hallucination, kernel_parts
 from assay.checks.asked_once import asked_positions
 from assay.checks.check import Bench, Check, run_check
@@ -292,21 +293,55 @@ def test_a_structure_that_is_not_the_one_found_is_noticed() -> None:
     assert differing(forged, hallucination.replayed(CHECK, row, bench, bench.fetch((int(row.sample),)), stored)) != []
 
 
-def test_an_audit_asks_it_and_what_it_stored_can_be_replayed(tmp_path) -> None:
-    toml = small_audit.profile(tmp_path, "preflight")
+def stored_audit(tmp_path: Path, **words: Any) -> tuple[Session, AuditFolder]:
+    """Zero-filled beside Tikhonov on sixteen slices, asked of invented structures."""
+    toml = small_audit.profile(tmp_path, "preflight", "tiny-data")
     with Path(toml).open("a", encoding="utf-8") as file:
-        file.write('\n[[checks]]\nid = "hallucination"\ntitle = "t"\nquestion = "q"\nsources = ["a test"]\n'
+        file.write('\n[[checks]]\nid = "hallucination"\ntitle = "Invented structure"\nquestion = "q"\n'
+                   'sources = ["a test"]\n'
                    'method = "hallucination"\nperturbation = { fit_from = "even" }\nunit = "contrast"\nmetric = "invented"\n'
                    'controls = 2\ncriterion = { kind = "invents", threshold = 0.5, contrast = 0.05, alpha = 0.01, '
                    'sentence = "s" }\n')
-    session = session_from(Recipe(systems=("zero-filled",), established=("tikhonov",), size=48, profile=toml))
+    session = session_from(Recipe(systems=("zero-filled",), established=("tikhonov",), size=48, profile=toml, **words))
     run_audit(session, tmp_path / "audit", executor=Serial())
-    folder = AuditFolder(tmp_path / "audit")
+    return session, AuditFolder(tmp_path / "audit")
+
+
+INDEPENDENT = "Invented structure: the images were taken as independent of one another"
+
+
+def test_an_audit_asks_it_and_what_it_stored_can_be_replayed(tmp_path: Path) -> None:
+    session, folder = stored_audit(tmp_path)
     (mine, theirs) = (v for v in Audit(tmp_path / "audit").verdicts if v.check == "hallucination")
     assert (mine.outcome, mine.n, theirs.outcome) == (Outcome.NONE_FOUND, 8, Outcome.NONE_FOUND)
+    assert mine.reason.endswith("of no invention, from 8 pairs")
     replayed = [(row, numbers) for row, numbers in replays(folder, session, everything=True)
                 if row.check == "hallucination"]
     assert len(replayed) >= 4 and all(differing(row, numbers) == [] for row, numbers in replayed)
+    assert any(line.startswith(INDEPENDENT) for line in Audit(tmp_path / "audit").warning_label["not_tested"])
+
+
+def test_groups_are_asked_stored_and_verified(tmp_path: Path) -> None:
+    table = tmp_path / "patients.csv"
+    ids = session_from(Recipe(systems=("zero-filled",), size=48)).data.ids
+    table.write_text("sample,group\n" + "".join(f"{sample},patient {i}\n" for i, sample in enumerate(ids)))
+    _, folder = stored_audit(tmp_path, groups=str(table))
+    (mine, _) = (v for v in Audit(folder.path).verdicts if v.check == "hallucination")
+    assert (mine.outcome, mine.n) == (Outcome.NONE_FOUND, 8) and "8 pairs" in mine.reason
+    assert not any(line.startswith(INDEPENDENT) for line in Audit(folder.path).warning_label["not_tested"])
+    table.unlink()                                          # what the audit was told stands in its folder
+    claims: list[tuple[str, bool, str]] = []
+    replay_all(folder, True, lambda *claim: claims.append(claim) or claim[1])
+    assert claims and all(holds for _, holds, _ in claims), claims
+
+
+def test_groups_that_are_too_few_are_told_by_the_plan(tmp_path: Path) -> None:
+    table = tmp_path / "sites.csv"
+    ids = session_from(Recipe(systems=("zero-filled",), size=48)).data.ids
+    table.write_text("sample,group\n" + "".join(f"{sample},site {i % 2}\n" for i, sample in enumerate(ids)))
+    _, folder = stored_audit(tmp_path, groups=str(table))
+    (mine, _) = (v for v in Audit(folder.path).verdicts if v.check == "hallucination")
+    assert mine.outcome is Outcome.NOT_APPLICABLE and "2 groups of 16 samples make 1 pair" in mine.reason
 
 
 def rare(seed: int, n: int, scatter: float, shrink: System) -> tuple[World, System]:
