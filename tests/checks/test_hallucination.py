@@ -374,6 +374,17 @@ def test_a_shrinkage_that_is_not_linear_invents_nothing(name: str, scatter: floa
     assert verdict(*rare(0, 60, scatter, SHRINKAGES[name])).harmed >= 5
 
 
+def test_the_best_guess_on_average_invents_nothing() -> None:
+    """The mean of the truth given a noisy look at it, of values that are −1 or 9: least squared error, no linear map."""
+    def posterior(v: Tensor) -> Tensor:
+        u = v + 2 * torch.randn(v.shape, dtype=v.dtype, generator=stream("look", float(v.sum())))
+        common, other = 0.9 * (-(u + 1).square() / 8).exp(), 0.1 * (-(u - 9).square() / 8).exp()
+        return (9 * other - common) / (common + other)
+
+    found = [verdict(*rare(seed, 60, 0.0, posterior)).outcome for seed in range(40)]
+    assert found.count(Outcome.UNSTABLE) <= 1
+
+
 def test_of_such_a_shrinkage_no_row_is_above_nothing() -> None:
     rows = ask(*rare(0, 60, 0.0, SHRINKAGES["soft threshold"])).findings
     assert max(row.worst for row in rows) <= 0 and rows[0].extra["p-linear"] <= 0.01 < rows[0].extra["p"]

@@ -277,5 +277,5 @@ def _amounts(x: Parts, found: Evidence) -> Tensor:
     amount = invented(x.shown, x.truth, found.structure)
     if not bool(found.structure.any()):
         return amount
-    beyond = _in_each_basis(x, found)[:, :len(BASES)].amin(1)
-    return amount.minimum(beyond.clamp_max(found.beyond) / BEYOND)
+    beyond = _in_each_basis(x, found)[:, :len(BASES)].amin(1).clamp_max(found.beyond)
+    return amount.minimum(torch.where(beyond > 0, beyond / BEYOND, beyond))
