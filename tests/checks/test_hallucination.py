@@ -307,7 +307,7 @@ def stored_audit(tmp_path: Path, **words: Any) -> tuple[Session, AuditFolder]:
     return session, AuditFolder(tmp_path / "audit")
 
 
-INDEPENDENT = "Invented structure: the images were taken as independent of one another"
+INDEPENDENT = "Invented structure: images were taken as independent, since no groups were told"
 
 
 def test_an_audit_asks_it_and_what_it_stored_can_be_replayed(tmp_path: Path) -> None:

@@ -43,8 +43,7 @@ _TASKS = {"reconstruction": "image-reconstruction", "classification": "image-cla
           "table": "decision"}
 REDACTED = ("Replay by whoever holds this redacted copy: inputs and stored cases were withheld, and only the owner of the "
             "audit can replay them")
-INDEPENDENT = ("the images were taken as independent of one another, since no groups (patients, scenes, volumes) were told "
-               "with --groups")
+INDEPENDENT = "images were taken as independent, since no groups were told"
 _DIGITS = 10    # of stored estimates: sums may differ in the last bits between machines, and labels must not
 
 
