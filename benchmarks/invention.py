@@ -49,17 +49,25 @@ KINDS: dict[str, Callable[[Tensor, Callable[..., Tensor], Tensor], Tensor]] = { 
     "exact": lambda v, normal, m: v,
     "exact, with scatter": lambda v, normal, m: v + 0.5 * normal(*v.shape),
     "soft threshold, with scatter": lambda v, normal, m: v.sign() * (v.abs() - 0.3).clamp_min(0) + 0.3 * normal(*v.shape),
+    "content of one sign left out": lambda v, normal, m: v.clamp_min(0),
+    "the same, with scatter": lambda v, normal, m: v.clamp_min(0) + 0.5 * normal(*v.shape),
     "the mean of all such images": lambda v, normal, m: m.expand_as(v),
 }
 
 
-def fires(kind: str, n: int, planted: float, seed: int, *, skewed: bool = False) -> tuple[bool, float]:
-    """Whether the verdict is "unstable", and the share of rows that count; `planted` is a share of the mean ‖v‖."""
-    normal = draw("invention", kind, n, seed, skewed)
+def fires(kind: str, n: int, planted: float, seed: int, *, skewed: bool = False, rare: bool = False) -> tuple[bool, float]:
+    """Whether the verdict is "unstable", and the share of rows that count; `planted` is a share of the mean ‖v‖.
+
+    `rare`: each hidden value is −1, or 9 in a tenth of the places.
+    """
+    normal = draw("invention", kind, n, seed, skewed, *(["rare"] * rare))
     middle = normal(SIZE)
     x = middle + normal(n, SIZE)
     if skewed:                                              # brightness differs between images by a factor of e^(0.8 z)
         x = x * (0.8 * normal(n, 1)).exp() / 1.377          # of mean 1
+    if rare:
+        x[:, SEEN:] = torch.where(normal(n, SIZE - SEEN) > 1.2816, 9.0, -1.0).double()
+        middle = torch.zeros_like(middle)                   # −1 · 0.9 + 9 · 0.1
     v, w = x[:, SEEN:], KINDS[kind](x[:, SEEN:], normal, middle[SEEN:])
     d = normal(SIZE - SEEN)
     image = torch.cat([x[:, :SEEN], w + planted * v.norm(dim=1).mean() * d / d.norm()], 1)
@@ -80,12 +88,13 @@ def main(audits: int = 100) -> None:
     torch.set_num_threads(1)
     print(f"unstable verdicts of {audits} audits (mean share of images that count, of those)")
     print(f"{'what is done in the kernel':30}" + "".join(f"{text:>22}" for text in (
-        "16 images", "40 images", "40, skewed", "16, planted ½", "40, planted ½", "40, planted 1")))
+        "16 images", "40 images", "40, skewed", "40, rare", "16, planted ½", "40, planted ½", "40, planted 1")))
     for kind in KINDS:
         cells = []
-        for n, planted, skewed in ((16, 0.0, False), (40, 0.0, False), (40, 0.0, True), (16, 0.5, False), (40, 0.5, False),
-                                   (40, 1.0, False)):
-            asked = [fires(kind, n, planted, seed, skewed=skewed) for seed in range(audits)]
+        for n, planted, content in ((16, 0.0, ""), (40, 0.0, ""), (40, 0.0, "skewed"), (40, 0.0, "rare"), (16, 0.5, ""),
+                                    (40, 0.5, ""), (40, 1.0, "")):
+            asked = [fires(kind, n, planted, seed, skewed=content == "skewed", rare=content == "rare")
+                     for seed in range(audits)]
             found = [share for fired, share in asked if fired]
             mean = f" ({100 * sum(found) / len(found):.0f} %)" if found else ""
             cells.append(f"{len(found)}{mean}")

@@ -124,7 +124,7 @@ def outcomes(decide) -> None:
     for name in SERIOUS:
         table += [([finding("1", flags=flag[name])], {}, Outcome.INCONCLUSIVE, name),
                   ([finding("1")], {"blocked": flag[name]}, Outcome.INCONCLUSIVE, name)]
-        doubted = name in ("changes-with-use", "not-deterministic", "not-converged")
+        doubted = name in ("changes-with-use", "misses-data", "not-deterministic", "not-converged")
         table += [([bad("1", flags=flag[name])], {}, Outcome.INCONCLUSIVE if doubted else Outcome.UNSTABLE, "1 of 1"),
                   ([bad("1")], {"blocked": flag[name]}, Outcome.INCONCLUSIVE if doubted else Outcome.UNSTABLE, "1 of 1")]
     for rows, options, outcome, words in table:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from assay.arrays import InputError
 from assay.operators.adopt import adopt_operator
 from assay.operators.algebra import Composition, Matrix, RealImages, Scaled
 from assay.operators.finite_difference import FiniteDifference
@@ -12,7 +13,7 @@ from assay.operators.fourier import MaskedFourier
 from assay.operators.protocol import LinearOperator, random_element
 from assay.operators.sensitivity import simulate_maps
 from assay.operators.wavelet import Wavelet
-from assay.solvers.kernel import kernel_share, unseen
+from assay.solvers.kernel import kernel_part, kernel_share, unseen
 from assay.solvers.linear import tikhonov
 from assay.solvers.result import Solution
 from laws import dense, generator
@@ -101,3 +102,12 @@ def test_a_fourier_mask_takes_one_step_and_the_unit_of_the_data_does_not_matter(
     found = unseen(x, operator)
     assert isinstance(found, Solution) and found.iterations <= 3
     assert torch.allclose(unseen(x, Scaled(operator, 1e-4)).x, found.x, atol=1e-9)
+
+
+def test_a_kernel_that_was_not_found_is_no_number() -> None:
+    operator, x = OPERATORS["tall matrix"], torch.randn(3, 5, dtype=EXACT, generator=generator())
+    assert torch.equal(kernel_part(x, operator), unseen(x, operator).x)
+    with pytest.raises(InputError, match=r"'matrix' was not found: after 2 steps .* of 3 of 3 images"):
+        kernel_part(x, operator, iterations=2)
+    flat = OPERATORS["masked Fourier"]
+    assert torch.equal(kernel_part(torch.zeros(1, 8, 8, dtype=EXACT), flat), torch.zeros(1, 8, 8, dtype=EXACT))

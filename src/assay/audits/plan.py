@@ -73,7 +73,7 @@ def make_plan(session: Session) -> Plan:
 
 def sample_positions(check: Check, session: Session) -> tuple[int, ...]:
     """The samples of the session's data that the check is asked of."""
-    return asked_positions(check, len(session.data.ids), labelled=bool(session.data.record.classes))
+    return asked_positions(check, len(session.data.ids), labelled=bool(session.data.record.classes), groups=session.grouped)
 
 
 def not_applicable(check: Check, system: Any, session: Session) -> str:
@@ -112,7 +112,8 @@ def not_applicable(check: Check, system: Any, session: Session) -> str:
     if check.method == "operator-norm" and (reason := not_linear(
             system.bind(session.data.operator) if isinstance(system, SystemFamily) else system, session.data.fetch((0,)))):
         return reason
-    if check.method == "hallucination" and (reason := cannot_ask(check, session.data.fetch((0,)), len(session.data.ids))):
+    if check.method == "hallucination" and (reason := cannot_ask(
+            check, session.data.fetch((0,)), len(session.data.ids), session.grouped)):
         return reason
     if check.method == "transfer" and len(session.data.ids) < 2:
         return "one sample only: there is no other image to transfer to"

@@ -56,7 +56,8 @@ def replay_all(folder: AuditFolder, everything: bool, say: Say, *, trust_code: b
             f"{', '.join(named)}: look at that code, then ask again with --trust-code")
         return
     stored = cast(Mapping[str, Any], header["profile"]) if _named_profile(header) != "the same" else None
-    session = session_from(replace(words, groups="", tariff=""), profile=stored)   # no replayed number knows of these
+    session = session_from(replace(words, groups="", tariff=""), profile=stored)   # sums take the tariff that is kept
+    session = replace(session, groups=dict(header.get("groups", {})))   # as they were told: their file may have changed
     _are_audited(session, folder, say)
     wrong_data = _other_field(session.data.record, from_data(DataRecord, header["data"]))
     if not say("the data are those that were audited", not wrong_data,

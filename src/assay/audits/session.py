@@ -42,7 +42,7 @@ class Session:
     recipe: Mapping[str, Any] | None = None
     shard: int = 4              # samples per unit of work: part of the plan, so results do not depend on workers
     keep: int = 4               # witnesses kept per unit and level
-    groups: Mapping[str, str] = field(default_factory=dict)     # sample → group; told apart in the report, never searched
+    groups: Mapping[str, str] = field(default_factory=dict)     # sample → group: told apart, and independent of one another
     choices: Mapping[str, Any] = field(default_factory=dict)    # settings chosen on samples that are not audited
     surrogates: Sequence[Loaded] = ()       # changes are found on them and carried over; they are not judged
 
@@ -82,6 +82,11 @@ class Session:
     def roles(self) -> dict[str, Role]:
         return {loaded.record.name: loaded.record.role for loaded in self.systems}
 
+    @property
+    def grouped(self) -> tuple[str, ...]:
+        """The group of each sample of the data, in their order; empty where there are none."""
+        return tuple(self.groups.get(sample, "") for sample in self.data.ids) if self.groups else ()
+
     def checks(self) -> dict[str, Check]:
         """The profile's checks; of two classes, rows also carry the score as a test, whatever the profile says.
 
@@ -106,8 +111,8 @@ class Session:
         return Bench(systems=bound(self.systems), surrogates=bound(self.surrogates), roles=self.roles, seed=self.seed,
                      keep=self.keep,
                      families={loaded.record.name: loaded.system for loaded in self.systems},
-                     fetch=self.data.fetch, count=len(self.data.ids), classes=tuple(self.data.record.classes),
-                     exhibits=frozenset(self.data.ids[:EXHIBITED]))
+                     fetch=self.data.fetch, count=len(self.data.ids), groups=self.grouped,
+                     classes=tuple(self.data.record.classes), exhibits=frozenset(self.data.ids[:EXHIBITED]))
 
     def header(self) -> dict[str, Any]:
         """What `audit.json` holds. Nothing that changes between equal runs: no time, no host name."""

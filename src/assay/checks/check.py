@@ -52,6 +52,7 @@ class Bench:
     families: Mapping[str, Any]                           # systems before binding, for checks that change the operator
     fetch: Callable[[tuple[int, ...]], Examples]          # samples by position in the data set
     count: int = 0                                        # samples in the data set
+    groups: tuple[str, ...] = ()                          # the group of each of them, where the data have such
     classes: tuple[str, ...] = ()                         # their names by label, where the truth is a label
     surrogates: Mapping[str, Metered] = field(default_factory=dict)     # not judged: changes are found on them
     keep: int = 4                                         # witnesses kept per unit and level

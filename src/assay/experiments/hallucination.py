@@ -204,9 +204,10 @@ def _table(results: Mapping[str, dict[str, Any]], rates: Mapping[str, int]) -> T
                      f"{100 * told['contrast']:z.1f}", f"{told['alike']:z.2f}"))
     return Table(title=f"{TESTED} images without the detail", rows=tuple(rows), head=(
         "reconstruction", "error, %", "shows half of it or more, % (95 % interval)", "mean amount", "the check says", "p",
-        "contrast found, % of the peak", "alike to the detail"), note="The check finds a structure in one "
-        "half of the images and judges the other half: p ≤ 0.01, and at least half of the structure at a contrast of 5 % of "
-        "the peak or more. A contrast below 0 is content left out.")
+        "contrast found, % of the peak", "alike to the detail"), note=(
+            "The check finds a structure in one half of the images and judges the other: p ≤ 0.01 that it is one linear "
+            "shrinkage, or any shrinkage of pixels, Haar wavelets or frequencies, and at least half of the structure at a "
+            "contrast of 5 % of the peak or more. A contrast below 0 is content left out."))
 
 
 def _plot(results: Mapping[str, dict[str, Any]]) -> Plot:

@@ -14,6 +14,7 @@ from assay.numerics.intervals import Z95, wilson
 
 Statistic = Callable[[NDArray[Any], NDArray[Any]], float]
 EXACT = 16      # so many differences that are not zero: all 2^16 signs are tried; beyond, signs are drawn
+DRAWN = 1000    # patterns in memory at once
 
 
 def mcnemar(b: int, c: int) -> float:
@@ -72,7 +73,10 @@ def _correlation(a: int, b: int, c: int, d: int) -> float:
 
 
 def sign_flip(differences: Sequence[float], *, draws: int = 9999, seed: int = 0) -> float:
-    """Two-sided p that paired differences have mean 0, where each could as well have had the other sign.
+    """Two-sided p that each paired difference could as well have had the other sign.
+
+    The null is that symmetry, as where it does not matter which of two answers is whose; a mean of 0 alone does not give it,
+    and of skewed differences of mean 0 more than the level are called different (`assay.numerics.means` tests a mean).
 
     The share of sign patterns s with |Σ sᵢdᵢ| ≥ |Σ dᵢ|: all of them for up to 16 differences that are not zero, else
     `draws` drawn ones and the observed one. Raises `ValueError` for a value that is no number. Source: Fisher, The Design of
@@ -93,15 +97,17 @@ def sign_flip(differences: Sequence[float], *, draws: int = 9999, seed: int = 0)
             2 ** (values.size - 1), values.size - 1)
         return float((np.abs(values[0] + signs @ values[1:]) >= enough).mean())         # the other half mirrors it
     rng = np.random.default_rng(seed)
-    hits = sum(abs(float(rng.choice((1.0, -1.0), values.size) @ values)) >= enough for _ in range(draws))
+    hits = sum(int((np.abs(rng.choice((1.0, -1.0), (min(DRAWN, draws - start), values.size)) @ values) >= enough).sum())
+               for start in range(0, draws, DRAWN))
     return (hits + 1) / (draws + 1)
 
 
 def sign_flip_above(values: Sequence[float], *, draws: int = 9999, seed: int = 0) -> float:
-    """One-sided p that values, each of which could as well have had the other sign, have a mean of 0 or less.
+    """One-sided p that values, each of which could as well have had the other sign, lie about 0 or less.
 
     Half of `sign_flip`'s where their sum is above 0, else 1: the signs have a symmetric distribution. Exact where the values
-    scatter symmetrically about 0; where about a lesser number, p is too large.
+    scatter symmetrically about 0; where each is at most such a value, however much less, p is too large. Not a test of the
+    mean of skewed values: that is `assay.numerics.means.mean_above`.
 
     >>> sign_flip_above([1.0, 2.0, 3.0]), sign_flip_above([-1.0, -1.0]), sign_flip_above([0.0])
     (0.125, 1.0, 1.0)

@@ -43,6 +43,7 @@ _TASKS = {"reconstruction": "image-reconstruction", "classification": "image-cla
           "table": "decision"}
 REDACTED = ("Replay by whoever holds this redacted copy: inputs and stored cases were withheld, and only the owner of the "
             "audit can replay them")
+INDEPENDENT = "images were taken as independent, since no groups were told"
 _DIGITS = 10    # of stored estimates: sums may differ in the last bits between machines, and labels must not
 
 
@@ -175,6 +176,8 @@ def not_tested(folder: Folder, rows: Sequence[Comparison]) -> list[str]:
     lines += [_untested(titles.get(check, check), reason) for check, reason in skipped.items()]
     lines += [_untested(r.title, r.audited.reason) for r in rows if r.audited.check not in skipped
               and r.audited.outcome in (Outcome.INCONCLUSIVE, Outcome.NOT_APPLICABLE)]
+    lines += [f"{r.title}: {INDEPENDENT}" for r in rows if r.check.get("criterion", {}).get("kind") == "invents"
+              and r.audited.outcome in (Outcome.UNSTABLE, Outcome.NONE_FOUND) and not folder.header.get("groups")]
     seen = {r.audited.check for r in rows} | set(skipped)
     lines += [f"{title}: no result" for identity, title in titles.items() if identity not in seen]
     return list(dict.fromkeys(lines)) or ["anything beyond the checks listed on this label"]

@@ -1,9 +1,9 @@
 """Two audits of the same samples under the same questions: is the new system worse than the old one?
 
 For each check: the samples harmed in one audit and not in the other (exact McNemar test, Newcombe's interval of the
-difference of shares), and where the judged number is no yes or no, its paired differences (sign flips, bootstrap interval of
-the mean). The same is asked of inputs without change, since what is wrong already cannot be harmed. Holm over
-all tests. No torch.
+difference of shares), and where the judged number is no yes or no, its paired differences (their mean by sign flips and by
+random weights, the larger p; bootstrap interval). The same is asked of inputs without change, since what is wrong already
+cannot be harmed. Holm over all tests. No torch.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from assay.numerics.holm import holm
-from assay.numerics.paired import mcnemar, paired_bootstrap, paired_difference_interval, sign_flip
+from assay.numerics.means import mean_differs
+from assay.numerics.paired import mcnemar, paired_bootstrap, paired_difference_interval
 from assay.records import Finding, Outcome, Verdict, to_data
 from assay.reports.comparison import rows_of
 from assay.verdicts import SERIOUS, apart, harm, harmed, pair_of, raised_before, rows_by_pair
@@ -217,7 +218,7 @@ def _means(check: str, asked: str, old: Mapping[str, float], new: Mapping[str, f
     a, b = np.array([new[s] for s in both]), np.array([old[s] for s in both])
     low, high = paired_bootstrap(a, b, lambda x, y: float(np.mean(x - y)), DRAWS, seed)
     return [PairedTest(check=check, asked=asked, n=len(both), old=float(b.mean()), new=float(a.mean()),
-                       difference=float(np.mean(a - b)), low=low, high=high, p=sign_flip((a - b).tolist(), seed=seed))]
+                       difference=float(np.mean(a - b)), low=low, high=high, p=mean_differs((a - b).tolist(), seed=seed))]
 
 
 def _concluded(tests: Sequence[PairedTest], doubts: Mapping[str, Sequence[str]]) -> tuple[PairedTest, ...]:

@@ -81,6 +81,7 @@ FLAGS = {
     "changes-with-use": "An image got other scores after the search than before it: the system reacts to being tested.",
     "jumps": "The scores jump on the way to another image, as where a detector or a memory of known images takes over.",
     "still-rising": "The worst case still grew in the last quarter of the steps: more steps would find worse.",
+    "misses-data": "What outputs have in common is in the measured part too, as of a shift; the kernel is not the story.",
     "mostly-wrong": "Most decisions are wrong without any change; check range, channel order and labels before stability.",
     "chance-as-harmful": "No worst case stood out only because random changes of the same size turned decisions as well.",
     "certificate-contradicted": "A change was found within a size that was proved harmless: proof or search is wrong.",

@@ -7,8 +7,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from assay.arrays import InputError
 from assay.numerics.norms import norm
 from assay.operators.protocol import LinearOperator, random_element
+from assay.records import Stop
 from assay.solvers.linear import tikhonov
 from assay.solvers.result import Solution
 
@@ -34,8 +36,27 @@ def unseen(x: Tensor, operator: LinearOperator, *, iterations: int = ITERATIONS,
         return replace(shown, x=x - shown.x)
 
 
+def kernel_part(x: Tensor, operator: LinearOperator, *, iterations: int = ITERATIONS,
+                tolerance: float = TOLERANCE) -> Tensor:
+    """`unseen`'s image alone. Raises `InputError` where conjugate gradients did not get to the tolerance.
+
+    >>> from assay.operators.algebra import Identity
+    >>> kernel_part(torch.tensor([[3.0, 4.0]]), Identity((2,), dtype=torch.float32))
+    tensor([[0., 0.]])
+    """
+    found = unseen(x, operator, iterations=iterations, tolerance=tolerance)
+    if late := [i for i, stop in enumerate(found.stop) if stop not in (Stop.CONVERGED, Stop.EXHAUSTED)]:
+        worst = float(found.residual[late].max())
+        raise InputError(f"the kernel of the forward model {operator.name!r} was not found: after {found.iterations} steps "
+                         f"of conjugate gradients the residual of {len(late)} of {len(x)} images is up to {worst:.1g}, and "
+                         f"{tolerance:.0g} is asked for; give a better conditioned forward model, or double precision")
+    return found.x
+
+
 def kernel_share(operator: LinearOperator, *, generator: torch.Generator) -> float:
     """About dim ker A / dim of the images: the mean of ‖P r‖²/‖r‖² over normal r, P the projection onto the kernel.
+
+    Directions that the steps of `unseen` do not find count as the kernel; of normal r, unlike images, there are some.
 
     >>> from assay.operators.algebra import Identity
     >>> kernel_share(Identity((8, 8)), generator=torch.Generator()) < 1e-6

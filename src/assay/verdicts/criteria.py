@@ -16,7 +16,8 @@ A criterion is data with a `kind`:
   first audited system in the same way, so the two counts are the discordant pairs of a sign test. Where the other's own
   search carries a serious flag the pair says nothing and is not judged;
 - "invents": of one structure, found on other samples, at least the share `threshold` is shown, at a contrast (`worst`) of
-  at least `contrast`, and the p of no invention, one for all samples, is at most `alpha`;
+  at least `contrast`, and the p of no invention, one for all samples, is at most `alpha`. "None found" needs so many
+  `pairs` (of images, or of groups of them) that a p of at most `alpha` was possible: 2⁻ⁿ is the least of n;
 - "certifies": nothing is harm. `worst` is a size within which the decision was proved to hold; for at least the share
   `share` of the rightly decided samples it must be at least `within`; or, with `at_most`, a gain proved to be the greatest;
 - "measures": nothing is harm. The numbers are told, and the verdict is `not applicable`: a measurement, not a test.
@@ -32,12 +33,12 @@ from assay.records import Finding
 
 SERIOUS = frozenset({
     "batch-dependent", "certificate-contradicted", "chance-as-harmful", "changes-with-use", "constant-decision",
-    "gradient-mismatch", "jumps", "mostly-wrong", "non-finite", "not-converged", "not-deterministic", "not-reached",
-    "probabilities", "query-beats-gradient", "query-only", "raised", "still-rising", "training-mode",
-    "surrogate-unmoved",
-    "transfer-beats-gradient", "worst-below-control", "zero-gradient",
+    "gradient-mismatch", "jumps", "misses-data", "mostly-wrong", "non-finite", "not-converged", "not-deterministic",
+    "not-reached", "probabilities", "query-beats-gradient", "query-only", "raised", "still-rising", "surrogate-unmoved",
+    "training-mode", "transfer-beats-gradient", "worst-below-control", "zero-gradient",
 })
-DISCREDITING = frozenset({"changes-with-use", "not-converged", "not-deterministic"})    # the witness may be an accident
+DISCREDITING = frozenset({"changes-with-use", "misses-data", "not-converged", "not-deterministic"})
+"""Of these, what was found may be an accident, or nothing that the check asks about."""
 
 
 def harm(value: float, finding: Finding) -> float:

@@ -72,6 +72,8 @@ def judge(findings: Iterable[Finding], check: Mapping[str, Any], system: str, *,
                                  None if expected is None else expected - len(rows.wrong))
     if not skipped:
         reason += _notes(rows, criterion, beside) + (_of_lenders(rows.judged) if carried else "")
+    if criterion["kind"] == "invents" and outcome in (Outcome.UNSTABLE, Outcome.NONE_FOUND):
+        reason += _chance_of_none(own)
     told = own if criterion["kind"] == "measures" else [f for f, _ in rows.judged] + [f for f in own if apart(f)]
     return Verdict(
         check=check["id"], system=system, role=role, outcome=outcome, reason=reason, criterion=criterion["sentence"],
@@ -106,7 +108,27 @@ def _concluded(rows: _Rows, criterion: Mapping[str, Any], flags: list[Flag], cer
         return proof(rows.n, certified, wanted, flags, criterion, failure)
     if criterion["kind"] == "measures" and not skipped:
         return _measurement(rows.n, rows.harmed, wanted, flags, rows.own, skipped)
+    if criterion["kind"] == "invents" and not skipped and rows.n and (few := _too_few(rows.own, criterion)):
+        return Outcome.INCONCLUSIVE, few
     return _outcome(rows.n, rows.harmed, wanted, flags, rows.own, skipped)
+
+
+def _pairs(own: Sequence[Finding]) -> int | None:
+    """From how many pairs the p of no invention is; None where no row says."""
+    return next((int(f.extra["pairs"]) for f in own if "pairs" in f.extra), None)
+
+
+def _chance_of_none(own: Sequence[Finding]) -> str:
+    p, pairs = max((f.extra["p"] for f in own if "p" in f.extra), default=None), _pairs(own)
+    return "" if p is None or pairs is None else f"; p = {p:.2g} of no invention, from {pairs} pairs"
+
+
+def _too_few(own: Sequence[Finding], criterion: Mapping[str, Any]) -> str:
+    """Why "none found" would say nothing: no p of so few pairs can be as small as is asked for. "" where it can."""
+    pairs = _pairs(own)
+    if pairs is None or 2.0**-pairs <= criterion["alpha"]:
+        return ""
+    return f"{pairs} pairs cannot give a p of at most {criterion['alpha']:g}"
 
 
 def _notes(rows: _Rows, criterion: Mapping[str, Any], beside: str) -> str:
