@@ -75,14 +75,13 @@ def replay_all(folder: AuditFolder, everything: bool, say: Say, *, trust_code: b
     methods = {name: check.method for name, check in session.checks().items()}
     for finding, numbers in replayed:
         count += 1
-        wrong += [f"{finding.check}, {finding.system}, {finding.sample}: {line}" for line in differing(finding, numbers)]
+        who = f"{finding.check}, {finding.system}, {finding.sample}"
         level = None if methods[finding.check] == "sampling" else finding.level     # to which whole lines come near
         room = TOLERANCE * (abs(level or 0.0) or 1.0)                  # a level of 0 is one in decibels
-        size = max((v for name, v in numbers.items() if name == "size" or name.endswith(SIZE)),
-                   default=-math.inf)
+        size = max((v for name, v in numbers.items() if name == "size" or name.endswith(SIZE)), default=-math.inf)
         if level is not None and size > level + room:
-            wrong.append(f"{finding.check}, {finding.system}, {finding.sample}: a witness of size {size:.6g} "
-                         f"at level {level:g}")
+            wrong.append(f"{who}: a witness of size {size:.6g} at level {level:g}")
+        wrong += [f"{who}: {line}" for line in differing(finding, numbers)]
     say("replayed witnesses give the recorded numbers", not wrong,
         "; ".join(wrong[:3]) or f"{count} numbers in {time.perf_counter() - start:.1f} s")
     with session.threading():
