@@ -34,7 +34,7 @@ def witnesses_of_two_samples_exchanged(f: Forger) -> None:
     f.issued()
 
 
-@attack(ATTACKS, "replay", "size recorded")
+@attack(ATTACKS, "replay", "a witness of size")
 def witnesses_larger_than_they_say(f: Forger) -> None:
     f.tensors(lambda found: {name: 10 * value for name, value in found.items()})
     f.issued()
