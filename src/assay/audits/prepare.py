@@ -110,6 +110,8 @@ def _with_tariff(profile: dict[str, Any], words: Recipe, data: Dataset) -> dict[
     if tariff["codes"] and words.task != "codes":
         raise InputError(f"{words.tariff}: codes are worth something in records of codes, and the task is {words.task}; "
                          "leave out codes and paid")
+    if tariff["codes"]:
+        tariff["codes"] = codes.priced(words.tariff, tariff["codes"], data, profile)
     return {**profile, "checks": [
         {**check, "search": {**check["search"], "tariff": tariff}} if check.get("search", {}).get("kind") == ONE_BY_ONE
         else check for check in profile["checks"]]}
