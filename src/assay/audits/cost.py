@@ -12,7 +12,7 @@ import torch
 from assay.audits.plan import Plan
 from assay.audits.session import Session
 from assay.checks.asked_once import FIT
-from assay.checks.check import Bench, Check
+from assay.checks.check import Bench, Check, run_check
 from assay.checks.manitest import STEPS
 from assay.checks.over_the_air import DRAWS, EACH
 from assay.checks.patch import BATCH, PLACES
@@ -20,7 +20,7 @@ from assay.checks.searching import ONE_BY_ONE, TRANSFER
 from assay.perturbations import acoustics, hidden_cues, registry
 from assay.perturbations.corruptions import NAMES
 from assay.perturbations.geometric import GRID
-from assay.perturbations.protocol import ChoiceSet, Examples
+from assay.perturbations.protocol import ChoiceSet, Examples, stream
 from assay.records import Access
 from assay.searches.hill_climb import DISTANCES
 from assay.searches.substitution import WHOLE, count
@@ -28,6 +28,8 @@ from assay.systems.metered import Metered
 
 PREFLIGHT = (150, 45)   # of a classifier; other systems are asked a few times only
 VIEWS = 90              # held-out views of a sticker
+FEW, MEMBERS = 6, 2000  # samples whose own sets are searched for a forecast, and how many members one of these has at most
+AT_ONCE = 32            # members asked together to learn what one costs
 
 Cost = tuple[int, int]          # forward, forward + backward
 
@@ -135,28 +137,56 @@ def forecast(session: Session, plan: Plan, bench: Bench) -> float:
     with session.threading():
         costs = {name: _seconds(system, x.inputs) for name, system in bench.systems.items()}
     checks, total = session.checks(), 0.0
-    own: dict[str, float] = {}
+    own: dict[tuple[str, str], float] = {}
     for unit in plan.units:
         plain, graded = evaluations(checks[unit.check])
-        if unit.check not in own:
-            own[unit.check] = _members_of(checks[unit.check], x)
         forward, both = costs[unit.system]
+        if checks[unit.check].search.get("kind") == ONE_BY_ONE:
+            if (unit.check, unit.system) not in own:
+                with session.threading():
+                    own[unit.check, unit.system] = _one_by_one(checks[unit.check], unit.system, bench, x)
+            total += own[unit.check, unit.system] * len(unit.positions)
+            continue
         shared, shared_graded = shared_evaluations(checks[unit.check], len(unit.rows))
         n = len(unit.positions)
-        total += (n * (plain + own[unit.check]) + shared) * forward + (n * graded + shared_graded) * both
+        total += (n * plain + shared) * forward + (n * graded + shared_graded) * both
     return total
 
 
-def _members_of(check: Check, x: Examples) -> float:
-    """Mean number of members of the texts' own sets that a search asks, over all levels; beyond `whole`, about so many."""
-    if check.search.get("kind") != ONE_BY_ONE:
-        return 0.0
-    total = 0
+def _one_by_one(check: Check, system: str, bench: Bench, x: Examples) -> float:
+    """Seconds for each sample where each has a set of its own: the check itself on a few of x, and what larger sets add.
+
+    Members are made in Python, phrase by phrase or field by field, and asked one sample at a time, so a pass over a shard
+    costs none of it. The few are spread over the samples by the number of members asked, as far as these are not many; each
+    member that the others have more is added at what a member costs of the largest of the few.
+    """
+    asked = [0] * len(x)
     for level in check.levels:
         within = registry.build(check.perturbation, level, x)
         assert isinstance(within, ChoiceSet)
-        total += sum(min(count(row, within.most), int(check.search.get("whole", WHOLE))) for row in within.choices(x))
-    return total / len(x)
+        most = int(check.search.get("whole", WHOLE))
+        asked = [n + min(count(row, within.most), most) for n, row in zip(asked, within.choices(x), strict=True)]
+    order = sorted((i for i in range(len(x)) if asked[i] <= MEMBERS), key=lambda i: asked[i])
+    order = order or [min(range(len(x)), key=lambda i: asked[i])]
+    few = [order[(2 * k + 1) * len(order) // (2 * min(FEW, len(order)))] for k in range(min(FEW, len(order)))]
+    for _ in range(2):                          # the first fills what is kept of a sample and warms the system up
+        start = time.perf_counter()
+        for i in few:
+            run_check(check, system, bench, x.only(i))
+        spent = time.perf_counter() - start
+    tried = sum(asked[i] for i in few)
+    more = sum(asked) / len(asked) - tried / len(few)
+    return max(spent / len(few) + more * _each_member(check, bench.systems[system], x.only(few[-1])), 0.0)
+
+
+def _each_member(check: Check, target: Metered, x: Examples) -> float:
+    """Seconds to make and to ask of a member of the one sample's set, a batch of random ones at a time."""
+    within, many = registry.build(check.perturbation, check.levels[-1], x), x.repeated(AT_ONCE)
+    members = within.sample(many, [stream("forecast", draw) for draw in range(AT_ONCE)])
+    start = time.perf_counter()
+    with torch.no_grad():
+        target(within.apply(many, members).inputs)
+    return (time.perf_counter() - start) / AT_ONCE
 
 
 def _seconds(system: Metered, inputs: torch.Tensor) -> tuple[float, float]:
