@@ -56,6 +56,8 @@ def _worst_case(check: Check, spec: dict[str, Any], rungs: int) -> Cost:
         return after, 0                             # the rest depends on the texts: `_members_of`
     if kind == TRANSFER:
         return after + rungs, rungs * int(spec["steps"])        # of a second system, as if it cost what this one does
+    if kind == "two-stage":
+        return after + rungs * (int(spec.get("query", 0)) + int(spec["steps"])), rungs * int(spec["steps"])
     if kind in ("gradient", "penalised"):
         runs = rungs * max(1, int(spec.get("restarts", 1)))
         share = 1 if check.method != "transfer" else 0
