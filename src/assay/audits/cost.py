@@ -137,10 +137,12 @@ def forecast(session: Session, plan: Plan, bench: Bench) -> float:
     """Seconds the plan is expected to take in one process, from timing each system once on one shard."""
     x = session.data.fetch(tuple(range(min(session.shard, len(session.data.ids)))))
     with session.threading():
-        costs = {name: _seconds(system, x.inputs) for name, system in bench.systems.items()}
+        costs = {name: _seconds(system, x.inputs) for name, system in bench.systems.items() if _answers(system, x.inputs)}
     checks, total = session.checks(), 0.0
     own: dict[tuple[str, str], float] = {}
     for unit in plan.units:
+        if unit.system not in costs:
+            continue
         plain, graded = evaluations(checks[unit.check])
         forward, both = costs[unit.system]
         if checks[unit.check].search.get("kind") == ONE_BY_ONE:
@@ -189,6 +191,18 @@ def _each_member(check: Check, target: Metered, x: Examples) -> float:
     with torch.no_grad():
         target(within.apply(many, members).inputs)
     return (time.perf_counter() - start) / AT_ONCE
+
+
+def _answers(system: Metered, inputs: torch.Tensor) -> bool:
+    """Whether the system answers at all: one that raises costs nothing here, and the audit says so row by row."""
+    try:
+        with torch.no_grad():
+            system(inputs)
+    except (MemoryError, OSError):
+        raise
+    except Exception:
+        return False
+    return True
 
 
 def _seconds(system: Metered, inputs: torch.Tensor) -> tuple[float, float]:

@@ -24,6 +24,7 @@ from assay.profiles import load as profiles
 from assay.records import DataRecord
 from assay.systems import catalogue
 from assay.systems.fitting import METHODS
+from assay.systems.function import FunctionSystem
 
 TASKS = {"reconstruction": reconstruction, "classification": classification, "text": text,
          "codes": codes, "sound": sound, "table": table, "verification": verification}
@@ -47,6 +48,7 @@ def session_from(recipe: Mapping[str, Any] | Recipe, *, systems: Mapping[str, ca
     task = TASKS[words.task]
     audited, tuning = task.datasets(words) if data is None else task.split(data)
     present = [made.get(name) or loaded(words, name, "audited") for name in words.systems]
+    _refuse_unwrapped(words, present)
     if words.task in SCORED:
         _score_the_classes(present, audited)
     choices: dict[str, Any] = {}
@@ -71,6 +73,14 @@ def session_from(recipe: Mapping[str, Any] | Recipe, *, systems: Mapping[str, ca
                    groups=groups_of(words.groups, words.data, audited.ids) if words.groups else {},
                    recipe=None if made or data is not None else said.data_dict(),
                    profile=_with_tariff(_filled_in(dict(asked), audited), words, audited))
+
+
+def _refuse_unwrapped(words: Recipe, systems: Sequence[catalogue.Loaded]) -> None:
+    """`InputError` for a plain function where inputs are texts: it would be handed code points, not the list it wants."""
+    for found in systems:
+        if words.task in ("text", "codes") and isinstance(found.system, FunctionSystem):
+            raise InputError(f"system {found.record.name!r} is a plain function, and would be given code points; return "
+                             "assay.systems.texts.TextSystem(function), which hands it a list of texts")
 
 
 def _refuse_deceptive(systems: Sequence[str], data: DataRecord) -> None:
