@@ -270,6 +270,33 @@ def test_a_system_named_like_a_file_gets_a_pseudonym_everywhere(originals, tmp_p
     assert copy.header["systems"][0]["files"] == copy.header["systems"][0]["options"] == {}
 
 
+def test_what_a_system_wrote_is_withheld(originals, tmp_path):
+    shutil.copytree(originals["images"].folder, tmp_path / "a")
+    store = AuditFolder(tmp_path / "a")
+    for unit in store.plan["units"]:
+        path = tmp_path / "a" / "parts" / f"{unit['id']}.parquet"
+        rows = [{**row, "texts": [("written.normal", "Zyxquartz has"), ("written.worst", "a fever")]}
+                for row in pq.read_table(path).to_pylist()]
+        pq.write_table(pa.Table.from_pylist(rows, schema=FINDINGS), path)
+    store.seal()
+    assert store.findings()[0].texts == {"written.normal": "Zyxquartz has", "written.worst": "a fever"}
+    assert b"Zyxquartz has" in exports.csv_of(store.table())
+    copy = redacted(store, tmp_path / "b", KEY)
+    assert found_in(copy.path, [b"Zyxquartz", b"a fever"]) == [] and not any(f.texts for f in copy.findings())
+
+
+@pytest.mark.parametrize("task", ["text", "codes"])
+def test_bundled_records_can_be_redacted(task):
+    """No name of theirs is a word of the profile, which is left as it is."""
+    from assay.audits.prepare import session_from
+    from assay.pseudonyms import stands_in
+    from assay.records import to_json
+
+    made = session_from({"systems": ("notes-tfidf" if task == "text" else "claims-logistic",), "established": ("none",)})
+    assert not stands_in(to_json(made.profile), list(made.data.ids))
+    assert stands_in(to_json(made.profile), ["decisions"])
+
+
 @pytest.fixture
 def run(monkeypatch, capsys):
     from assay.cli import main

@@ -107,6 +107,7 @@ class Finding:
     witness: str | None = None     # key of the stored perturbation, "file#tensor"
     extra: Mapping[str, float] = field(default_factory=dict)  # further metrics, "psnr.worst" and the like
     notes: str = ""
+    texts: Mapping[str, str] = field(default_factory=dict)      # what a system wrote: "written.normal", "written.worst"
 
     @property
     def key(self) -> tuple[str, str, str, str, str, float]:

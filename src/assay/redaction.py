@@ -1,12 +1,13 @@
 """A copy of an audit to hand over: the numbers and their hashes, and nothing of the inputs. No torch.
 
-What goes: pictures, texts and sounds (exhibits), stored changes (one that a search made for an image shows that image's
-edges), weights fitted to the data (they hold its words or its mean pictures), the recipe with its paths, digests of
-single samples (a short text is found from its digest by trying), names of samples, of the data and of files, notes,
-details of flags, the log. Names of samples and of groups become pseudonyms, HMAC-SHA256 under a key that stays with the
-owner, and rows are sorted by them: a group's name may say what its samples have in common, its size and harm are
-numbers of the audit. What stays: every number, the profile, names of checks, systems and classes. Of changes only the
-few parameters of turns and shifts are kept: an angle says nothing about the image.
+What goes: pictures, texts and sounds (exhibits), what systems wrote of them, stored changes (one that a search made
+for an image shows that image's edges), weights fitted to the data (they hold its words or its mean pictures), the
+recipe with its paths, digests of single samples (a short text is found from its digest by trying), names of samples,
+of the data and of files, notes, details of flags, the log. Names of samples and of groups become pseudonyms, HMAC-
+SHA256 under a key that stays with the owner, and rows are sorted by them: a group's name may say what its samples
+have in common, its size and harm are numbers of the audit. What stays: every number, the profile, names of checks,
+systems and classes. Of changes only the few parameters of turns and shifts are kept: an angle says nothing about the
+image.
 """
 
 from __future__ import annotations
@@ -180,7 +181,8 @@ class _Copy:
         return {**to_data(row), "sample": sample, "origin_sample": origin,
                 "system": self.systems[row.system], "origin": self.systems.get(row.origin, row.origin),
                 "extra": {self._field(k): v for k, v in row.extra.items() if k != MONEY},
-                "notes": WITHHELD if row.notes else "", "flags": [{"id": f.id, "detail": ""} for f in row.flags]}, kept
+                "notes": WITHHELD if row.notes else "", "texts": {},
+                "flags": [{"id": f.id, "detail": ""} for f in row.flags]}, kept
 
     def _field(self, name: str) -> str:
         """The name of an entry of `extra`; where it names a second system, that system's name in the copy."""
@@ -206,7 +208,7 @@ class _Copy:
                 row["witness"] = f"witnesses/{unit}.safetensors#{name}"
             elif row["witness"] is not None:
                 row["witness"] = WITHHELD           # the owner holds it: a case that was stored stays one
-            row["extra"] = sorted(row["extra"].items())
+            row["extra"], row["texts"] = sorted(row["extra"].items()), sorted(row["texts"].items())
         if tensors:
             write_aside(self.target.path / "witnesses" / f"{unit}.safetensors", save(dict(sorted(tensors.items()))))
         sink = pa.BufferOutputStream()

@@ -36,6 +36,7 @@ FINDINGS = pa.schema([
     ("backward", pa.int64()), ("stop", pa.string()),
     ("flags", pa.list_(pa.struct([("id", pa.string()), ("detail", pa.string())]))), ("witness", pa.string()),
     ("extra", pa.map_(pa.string(), pa.float64())), ("notes", pa.string()),
+    ("texts", pa.map_(pa.string(), pa.string())),
 ])
 
 
@@ -167,7 +168,7 @@ class AuditFolder:
         for row in rows:
             name = witness_key(row)
             row["witness"] = f"witnesses/{unit}.safetensors#{name}" if name in witnesses else None
-            row["extra"] = sorted(row["extra"].items())
+            row["extra"], row["texts"] = sorted(row["extra"].items()), sorted(row["texts"].items())
         if witnesses:
             write_aside(self.path / "witnesses" / f"{unit}.safetensors", save(dict(sorted(witnesses.items()))))
         if exhibits:
@@ -215,11 +216,11 @@ class AuditFolder:
     def _records(self, table: pa.Table) -> list[Finding]:
         rows = table.to_pylist()
         for row in rows:
-            given = [name for name, _ in row["extra"] or []]
+            given = [name for name, _ in [*(row["extra"] or []), *(row["texts"] or [])]]
             if twice := {*(name for name in given if given.count(name) > 1), *(row.keys() & set(given))}:
                 raise StoreError(f"{self.path / 'parts'}: two values for {min(twice)} in one row: nobody can say which "
                                  "counts")
-            row["extra"] = dict(row["extra"] or [])
+            row["extra"], row["texts"] = dict(row["extra"] or []), dict(row["texts"] or [])
             row["flags"] = row["flags"] or []
         try:
             return [from_data(Finding, row) for row in rows]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 
 import pytest
 import torch
@@ -11,16 +12,21 @@ from click.testing import CliRunner
 
 from assay.api import audit, verify
 from assay.arrays import InputError
+from assay.audits.cost import forecast
+from assay.audits.executors.serial import Serial
 from assay.audits.plan import make_plan
 from assay.audits.prepare import session_from
+from assay.audits.run import run_audit
 from assay.cli import cli
 from assay.datasets.applications import DISTRICTS, GRANTED, REFUSED, points
 from assay.datasets.applications import FIELDS as APPLICATION
 from assay.datasets.tables import bundled_applications, labelled_rows
+from assay.perturbations import registry
 from assay.perturbations.field_changes import FieldChanges
 from assay.perturbations.fields import fields_from
-from assay.perturbations.protocol import stream
+from assay.perturbations.protocol import ChoiceSet, stream
 from assay.records import Outcome
+from assay.searches.substitution import count
 from assay.store import AuditFolder
 from assay.systems import catalogue
 from assay.systems.tables import RowSystem
@@ -264,3 +270,40 @@ def test_the_shipped_weights_are_those_of_the_recipe(tmp_path, monkeypatch):
         assert made(x).shape == (20, 2)
         if name.endswith("logistic"):               # a convex fit: the same anywhere, to rounding
             assert torch.allclose(made(x), shipped(x), atol=1e-2)
+
+
+@pytest.fixture(scope="module")
+def slow_audit(tmp_path_factory):
+    """Session, plan and the seconds that the units took, of a system that sleeps whenever it is called."""
+    def slow(rows):
+        time.sleep(0.004)
+        return [[0.0, fair(row)] for row in rows]
+
+    made = catalogue.adopt(RowSystem(slow, fields=FIELDS, name="slow"), role="audited")
+    session = session_from({"systems": ("slow",), "established": ("none",), "budget": "demo"}, systems={"slow": made},
+                           data=DATA)
+    folder, plan = tmp_path_factory.mktemp("slow") / "a", make_plan(session)
+    run_audit(session, folder, executor=Serial(), plan=plan)
+    log = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    return session, plan, sum(entry["seconds"] for entry in log if entry["event"] == "unit")
+
+
+def test_what_a_plan_says_it_will_take_is_about_what_it_takes(slow_audit):
+    """Sets of rows are asked one by one, so a pass over a shard says little of what they cost."""
+    session, plan, spent = slow_audit
+    assert spent / 2 < forecast(session, plan, session.bench()) < 2 * spent
+    assert by_passes(session, plan, session.bench()) < spent / 2
+
+
+def by_passes(session, plan, bench) -> float:
+    """The cost of a row in a pass over all, times the members asked."""
+    x = session.data.fetch(range(len(session.data.ids)))
+    start = time.perf_counter()
+    for system in bench.systems.values():
+        system(x.inputs)
+    each, total = (time.perf_counter() - start) / len(x), 0.0
+    for unit in plan.units:
+        check = session.checks()[unit.check]
+        sets = [registry.build(check.perturbation, level, x) for level in check.levels] if check.perturbation else []
+        total += each * sum(count(row, s.most) for s in sets if isinstance(s, ChoiceSet) for row in s.choices(x))
+    return total

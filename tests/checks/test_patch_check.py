@@ -114,7 +114,8 @@ def test_a_row_replays_from_its_witness_and_not_from_another_picture():
 
 
 def test_fitting_samples_are_not_audited():
-    session = SimpleNamespace(grouped=(), data=SimpleNamespace(ids=images().ids, record=SimpleNamespace(classes=("dark", "bright"))))
+    record = SimpleNamespace(classes=("dark", "bright"))
+    session = SimpleNamespace(grouped=(), data=SimpleNamespace(ids=images().ids, record=record))
     assert not set(sample_positions(CHECK, session)) & set(fit_positions(CHECK, 12))
     assert len(sample_positions(CHECK, session)) == 6
     assert sample_positions(replace(CHECK, samples=3), session) == (0, 2, 4)           # evenly, not the first class alone

@@ -231,3 +231,8 @@ def test_results_do_not_depend_on_the_batch():
         normal = target(one.inputs).detach()
         alone, _ = search(check(**BOUNDED), target, ERROR_RATE, within, one, normal, [stream(0, x.ids[i])], ())
         assert float(alone.value) == pytest.approx(float(whole.value[i]), abs=1e-3)
+
+
+def test_a_two_stage_search_is_one_of_masked_sounds_alone():
+    with pytest.raises(InputError, match="of the set \"masked-sound\" alone"):
+        run(FunctionSystem(masked, access=Access.GRADIENT), {"kind": "two-stage", "steps": 4}, radius=2 * small.radius())

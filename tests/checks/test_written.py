@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import functools
 import random
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from assay.checks.written import letters_wrong, writer, written_texts
+from assay.checks.written import letters_wrong, with_texts, writer, written_texts
 from assay.metrics.protocol import Response
 from assay.metrics.sound import hidden_word
 from assay.numerics.texts import decode, edits
 from assay.perturbations.protocol import Examples
+from assay.records import Finding
 from assay.systems.ctc import CtcPhrases
 from assay.systems.metered import Metered
 from assay.systems.torch import TorchSystem
@@ -86,3 +88,14 @@ def test_letters_wrong_are_counted_against_what_was_asked():
     assert letters_wrong(target, "error-rate", own)["written-error.worst"].tolist() == [0.5, 1.0]
     plain = Metered(TorchSystem(nn.Flatten(), name="other"), name="other")
     assert letters_wrong(plain, "heard-as", own) == {}
+
+
+def test_rows_keep_what_was_written_before_and_after():
+    x, rows = examples(), [replace(row(sample), worst=worst) for sample, worst in (("a", 1.0), ("b", None))]
+    kept = with_texts(rows, system(), x.inputs, heard("bab", "---"))
+    assert kept[0].texts == {"written.normal": "ab", "written.worst": "bab"} and kept[1].texts == {"written.normal": "b"}
+    assert with_texts(rows, Metered(TorchSystem(nn.Flatten(), name="other"), name="other"), x.inputs, x.inputs) == rows
+
+
+def row(sample: str) -> Finding:
+    return Finding.empty(check="c", system="net", role="audited", sample=sample, unit="dB", metric="m", better="lower")

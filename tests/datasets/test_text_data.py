@@ -74,7 +74,7 @@ def test_texts_in_memory_need_as_many_labels():
 
 def test_notes_are_the_same_everywhere_and_their_class_is_that_of_their_points():
     first, again = notes("audited"), notes("audited")
-    assert first == again and first[0].id == "slide" and "back pain" in first[0].text
+    assert first == again and first[0].id == "note-of-the-talk" and "back pain" in first[0].text
     assert all(note.label == (note.points >= 4) for part in ("train", "tuning", "audited") for note in notes(part))
     assert not {n.text for n in notes("train")} & {n.text for n in notes("audited")[1:]}
     assert bundled_notes().record.digest == bundled_notes().record.digest and bundled_notes().classes == CLASSES

@@ -107,6 +107,8 @@ def test_a_tariff_is_read_by_class_number(tmp_path):
     ('currency = "EUR"\n[decisions]\nno = 1\nyes = inf', "'yes' is inf; give a finite number"),
     ('currency = "EUR"\n[decisions]\nno = 1\nyes = 2\nmaybe = 3', "'maybe' is no decision; they are no, yes"),
     ('currency = "EUR"\npaid = ["yes"]\n[decisions]\nno = 1\nyes = 2', "codes and paid go together"),
+    ('currency = "EUR"\npaid = ["yes"]\n[decisions]\nno = 1\nyes = 2\n[codes]\n277.7 = 20',
+     "'277' is a table; a dot outside quotes"),
     ("currency = ", "not a TOML file"),
 ])
 def test_a_bad_tariff_is_refused_by_key(tmp_path, content, words):
@@ -123,3 +125,36 @@ def test_a_tariff_belongs_to_records(tmp_path):
         session_from({"systems": ("lenet",), "tariff": str(tmp_path / "t.toml")})
     with pytest.raises(InputError, match="cannot be read"):
         session_from({"systems": ("claims-net",), "tariff": str(tmp_path / "missing.toml")})
+
+
+def with_codes(tmp_path, codes: str) -> str:
+    told = 'currency = "EUR"\npaid = ["approved"]\n[decisions]\ndenied = 0\napproved = 9\n[codes]\n'
+    (tmp_path / "t.toml").write_text(told + codes)
+    return str(tmp_path / "t.toml")
+
+
+def tariff_asked(path: str) -> dict[str, float]:
+    """The codes of the tariff as the audit's searches have them."""
+    from assay.audits.prepare import session_from
+
+    made = session_from({"systems": ("claims-net",), "tariff": path, "established": ("none",), "limit": 20})
+    found = [check["search"]["tariff"]["codes"] for check in made.profile["checks"] if "tariff" in check.get("search", {})]
+    assert found and all(each == found[0] for each in found)
+    return found[0]
+
+
+def test_codes_of_a_tariff_get_their_dot_and_match(tmp_path):
+    """Written without dots, as many tariffs are, they used to match no record, silently."""
+    plain = tariff_asked(with_codes(tmp_path, '"277.7" = 20\n"278.00" = 5\n'))
+    assert tariff_asked(with_codes(tmp_path, '"2777" = 20\n"27800" = 5\n')) == plain == {"277.7": 20.0, "278.00": 5.0}
+
+
+@pytest.mark.parametrize(("codes", "words"), [
+    ('"277.7" = 20\n"E11.9" = 5\n', r"t.toml, line 8: codes: 'E11.9' is written like no code of ICD-9-CM"),
+    ("'27.77' = 20\n", r"t.toml, line 7: codes: '27.77' is written like no code"),
+    ('"2777" = 20\n"277.7" = 5\n', r"line 8: codes: '277.7' is 277.7, which stands above already"),
+    ('"V85.4" = 20\n', r"none of the 1 codes, such as 'V85.4', is in a record or in a rewrite of one; the records have "),
+])
+def test_a_tariff_of_other_codes_is_refused_by_line(tmp_path, codes, words):
+    with pytest.raises(InputError, match=words):
+        tariff_asked(with_codes(tmp_path, codes))

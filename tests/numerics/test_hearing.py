@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from assay.numerics.hearing import bark, in_quiet, levels, maskers, masking_threshold, spread
+from assay.numerics import hearing
+from assay.numerics.hearing import bark, critical_bandwidth, in_quiet, levels, maskers, masking_threshold, spread
 
 RATE, LENGTH = 16_000, 512
 HERTZ = torch.arange(LENGTH // 2 + 1, dtype=torch.float64) * RATE / LENGTH
@@ -34,6 +35,32 @@ def test_the_bark_scale_follows_the_measured_critical_bands():
 def test_other_scales_are_caught(broken):
     with pytest.raises(AssertionError):
         is_bark(broken)
+
+
+def is_bandwidth(width) -> None:
+    """Within an eighth of the measured widths."""
+    edges = torch.tensor((0.0, *EDGES), dtype=torch.float64)
+    assert float((width((edges[1:] + edges[:-1]) / 2) / edges.diff() - 1).abs().max()) < 0.125
+
+
+def test_critical_bands_are_as_wide_as_measured():
+    is_bandwidth(critical_bandwidth)
+    for broken in (lambda f: critical_bandwidth(f) / 1.2, lambda f: 25 + 75 * (1 + 1.4 * (f / 1000)) ** 0.69,
+                   lambda f: torch.full_like(f, 100.0), lambda f: critical_bandwidth(f) - 25):
+        with pytest.raises(AssertionError):
+            is_bandwidth(broken)
+
+
+def test_frames_taken_a_few_at_a_time_are_as_all_together():
+    """The loudest coefficient is that of the whole recording, whichever frames are worked on together."""
+    many = hearing.TERMS // (hearing.TONES * len(HERTZ)) + 5
+    spectra = noise(frames=many)
+    whole = masking_threshold(spectra, HERTZ)
+    assert torch.equal(masking_threshold(spectra.flip(0), HERTZ), whole.flip(0))
+    last = torch.from_numpy(by_loops(torch.cat((spectra[-3:], spectra[levels(spectra).amax(1).argmax()][None])).numpy(),
+                                     HERTZ.numpy()))[:3]
+    assert torch.allclose(whole[-3:], last, atol=1e-9)
+    assert not torch.allclose(masking_threshold(spectra[-3:], HERTZ), last, atol=1e-9)      # each part by its own loudest
 
 
 def test_the_threshold_in_quiet_at_one_kilohertz_and_its_shape():

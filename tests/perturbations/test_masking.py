@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import replace
 
@@ -23,6 +24,9 @@ from assay.searches.gradient_ascent import gradient_ascent
 RATE, SAMPLES = 2000, 1200
 LENGTH = window_of(RATE)
 LEVELS = (-20.0, 0.0, 6.0)
+# Edges of the first critical bands in hertz: Zwicker, J. Acoust. Soc. Am. 33 (1961).
+EDGES = (0, 100, 200, 300, 400, 510, 630, 770, 920, 1080, 1270, 1480, 1720, 2000, 2320, 2700, 3150, 3700, 4400, 5300, 6400,
+         7700, 9500, 12000, 15500)
 
 
 def sounds(batch: int = 3, dtype: torch.dtype = torch.float64) -> Examples:
@@ -45,22 +49,27 @@ def direction(x: Examples, seed: int = 1) -> Tensor:
     return torch.randn(masking(x).safe.shape, dtype=torch.complex128, generator=torch.Generator().manual_seed(seed))
 
 
-def measured(x: Examples, added: Tensor) -> list[float]:
-    """By how many dB what was added is above the threshold at most: transform and threshold anew."""
+def measured(x: Examples, added: Tensor, share: float = 1.0) -> list[float]:
+    """By how many dB what was added is above the bound at most: transform, threshold and its share in a band anew.
+
+    `share` 1 for the noise of a critical band together (the width of each in kHz: 0.025 + 0.075 (1 + 1.4 f²)^0.69), 0 for
+    each coefficient by itself.
+    """
     found = []
     hertz = torch.arange(LENGTH // 2 + 1, dtype=torch.float64) * RATE / LENGTH
     for wave, change in zip(x.inputs.double(), added.double(), strict=True):
         spectra = analysed(wave[None], LENGTH)[0]
         theta = masking_threshold(spectra, hertz)
+        theta = theta - share * 10 * ((0.025 + 0.075 * (1 + 1.4e-6 * hertz**2) ** 0.69) * 1000 * LENGTH / RATE).log10()
         level = 96 + 20 * (analysed(change[None], LENGTH)[0].abs().clamp_min(1e-30) / spectra.abs().max()).log10()
         found.append(float((level - theta).max()))
     return found
 
 
-def keeps_below(within: MaskedSound) -> None:
+def keeps_below(within: MaskedSound, share: float = 1.0) -> None:
     x = sounds()
     for p in (within.project(x, 100 * direction(x)), within.steepest(x, direction(x, 2)), within.sample(x, generators(x))):
-        assert max(measured(x, synthesised(p, SAMPLES))) <= within.level + 1e-6
+        assert max(measured(x, synthesised(p, SAMPLES), share)) <= within.level + 1e-6
         assert bool((within.size(x, p) <= within.level + 1e-9).all())
 
 
@@ -69,6 +78,41 @@ def test_no_member_is_above_the_threshold_by_more_than_the_level(level):
     within = registry.build({"kind": "masked-sound"}, level, sounds())
     assert isinstance(within, ConvexSet) and within == MaskedSound(level=level) and within.unit == "dB"
     keeps_below(within)
+
+
+def test_as_published_the_threshold_bounds_each_coefficient():
+    within = registry.build({"kind": "masked-sound", "bound": "coefficient"}, 0.0, sounds())
+    assert within == MaskedSound(level=0.0, bound="coefficient")
+    keeps_below(within, share=0.0)
+    with pytest.raises(AssertionError):
+        keeps_below(within)                                             # more than a band together may have
+    with pytest.raises(InputError, match="each \"band\" or each"):
+        registry.build({"kind": "masked-sound", "bound": "bark"}, 0.0, sounds())
+
+
+def loudest_band(rate: int, level: float, bound: str) -> float:
+    """By how many dB what the set lets into a measured critical band together is above its greatest threshold, at most."""
+    wave = torch.randn(1, window_of(rate), dtype=torch.float64, generator=stream(rate)) / 8
+    x = Examples(ids=("a",), inputs=wave, truth=torch.zeros(1, dtype=torch.int64), box=(-1.0, 1.0), rate=rate)
+    power = (10 ** (level / 20) * masking(x, bound).bounds[0]) ** 2
+    hertz = torch.arange(power.shape[1], dtype=torch.float64) * rate / window_of(rate)
+    spectra = analysed(wave, window_of(rate))[0]
+    theta = (10 ** ((masking_threshold(spectra, hertz) - 96) / 20) * spectra.abs().max()) ** 2
+    inside = [(hertz >= low) & (hertz < high) for low, high in itertools.pairwise(EDGES) if high <= rate / 2]
+    return max(float((10 * (power[:, band].sum(1) / theta[:, band].amax(1)).log10()).max()) for band in inside)
+
+
+@pytest.mark.parametrize("rate", [8_000, 16_000, 44_100])
+def test_the_noise_of_every_measured_critical_band_together_is_below_its_threshold(rate):
+    """At every rate and frequency, to the 0.3 dB to which the formula of Zwicker and Terhardt is the measured bands."""
+    assert loudest_band(rate, 0.0, "band") < 0.35
+    assert loudest_band(rate, 0.0, "coefficient") > 16
+
+
+def test_20_dB_below_the_threshold_of_each_coefficient_is_enough_for_a_band_up_to_4_kHz_alone():
+    """A band has 90 coefficients of 7.8 Hz at 4 kHz and 220 at 8 kHz: no one level of coefficients serves every rate."""
+    assert loudest_band(8_000, -20.0, "coefficient") < 0 < loudest_band(16_000, -20.0, "coefficient")
+    assert loudest_band(16_000, -24.0, "coefficient") < 0
 
 
 class Louder(MaskedSound):
@@ -173,7 +217,7 @@ def test_a_linear_detector_is_driven_to_its_maximum():
 
 
 def test_the_metric_tells_how_far_what_is_stored_lies_above_the_threshold():
-    x, within = sounds(), MaskedSound(level=20.0)
+    x, within = sounds(), MaskedSound(level=-20.0)
     p = within.sample(x, generators(x))
     heard = within.apply(x, p)
     told = sound.ABOVE_THRESHOLD.compute(Response(output=x.inputs, changed=heard, normal=x.inputs, original=x))

@@ -123,3 +123,22 @@ def test_without_the_package_the_remedy_is_said(monkeypatch):
     monkeypatch.setitem(sys.modules, "simple_icd_10_cm", None)
     with pytest.raises(InputError, match="needs the package simple-icd-10-cm"):
         phrases.load_table.__wrapped__("icd10cm")
+
+
+def whole_sentence(text, start, end, ends):
+    """What stands around a phrase, however far."""
+    return text[:start], text[end:]
+
+
+def test_a_long_sentence_is_not_copied_for_each_of_its_phrases(monkeypatch):
+    """A note of a megabyte in one sentence took minutes; what is read near a phrase decides as the whole sentence does."""
+    table = table_from(b"phrase,alternative,grade,source\nback pain,lumbago,same,x\n", "mine")
+    text = "with back pain " * 500 + "and no fever or back pain " + "but with back pain " * 500
+    start = text.index("back pain", 7000)
+    assert max(map(len, phrases._around(text, start, start + 9, [0, len(text)]))) <= 2 * phrases.FAR
+    found = [slot.start for slot in slots(text, table)]
+    assert len(found) == 1000 and text.index("no fever or ") + 12 not in found
+    monkeypatch.setattr(phrases, "_around", whole_sentence)
+    assert max(map(len, phrases._around(text, start, start + 9, [0, len(text)]))) > 2 * phrases.FAR
+    slots.cache_clear()
+    assert [slot.start for slot in slots(text, table)] == found

@@ -138,3 +138,20 @@ def test_groups_reach_the_report_end_to_end(tmp_path):
     assert differences({k: v for k, v in audit.warning_label.items() if k != "groups"}, audit.store, audit.verdicts)
     assert 'id="groups"' in page and "Worst group: <b>" in page and "a<b>" not in page
     assert all(claim.holds for claim in assay.api.verify(audit.folder, replay=False))
+
+
+def long_names(tmp_path, *names: str) -> dict[str, str]:
+    (tmp_path / "long.csv").write_text("sample,group\n" + "".join(f"{i},{name}\n" for i, name in enumerate(names)),
+                                       encoding="utf-8")
+    return groups_of(str(tmp_path / "long.csv"), "bundled:digits", [str(i) for i in range(len(names))])
+
+
+def test_long_names_of_groups_stay_apart(tmp_path):
+    """Groups whose names agree in their first sixty letters were counted as one."""
+    same = "University hospital of the northern region: department of radiology: site "
+    found = long_names(tmp_path, same + "A", same + "B", same + "B", "x" * 60)
+    assert len(set(found.values())) == 3 and found["1"] == found["2"] and found["3"] == "x" * 60
+    assert all(len(name) <= 60 for name in found.values())
+    assert [name[-6:] for name in found.values()][:2] == ["site A", "site B"]
+    with pytest.raises(InputError, match=r"are alike in the 60 letters .*shorten one"):
+        long_names(tmp_path, "a" * 40 + "one" + "b" * 40, "a" * 40 + "two" + "b" * 40)

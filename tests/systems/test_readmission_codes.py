@@ -132,3 +132,11 @@ def test_the_recipe_learns_and_writes_what_an_audit_reads(recipe, tmp_path, monk
                    recipe.boosting()):
         scores = system(x)
         assert binary.auroc((scores[:, 1] - scores[:, 0]).double(), truth) > 0.65
+
+
+def test_the_label_says_that_what_is_documented_was_read_off_the_codes(recipe, tmp_path):
+    from assay.profiles.load import load
+
+    (tmp_path / "codes.toml").write_text(recipe.PROFILE, encoding="utf-8")
+    said = load(str(tmp_path / "codes.toml"), task="codes")["not_tested"]
+    assert any("read off the codes" in line for line in said) and len(said) > 3

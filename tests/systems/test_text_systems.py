@@ -92,3 +92,19 @@ def test_a_scikit_learn_pipeline_takes_texts_and_is_audited_from_its_file(tmp_pa
                             "established": ("none",)})
     assert session.data.record.task == "text" and session.profile["task"] == "text"
     assert torch.equal(session.systems[0].system(points(*held)), scores)
+
+
+def test_a_function_that_is_no_factory_is_refused_with_the_remedy(tmp_path, monkeypatch):
+    (tmp_path / "own_scores.py").write_text("def scores(texts):\n    return [[0.0, 1.0] for _ in texts]\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(InputError, match="def make\\(\\): return scores, and name own_scores:make"):
+        catalogue.load("own_scores:scores", role="audited")
+
+
+def test_a_plain_function_of_texts_is_refused_with_the_remedy():
+    from assay.api import audit
+    from assay.datasets.texts import labelled_texts
+
+    data = labelled_texts(["fever", "no fever"], [0, 1], classes=("low", "high"))
+    with pytest.raises(InputError, match=r"assay\.systems\.texts\.TextSystem"):
+        audit(lambda texts: [[0.0, 1.0] for _ in texts], data, established=[])

@@ -12,7 +12,7 @@ import torch
 from assay.audits.plan import Plan
 from assay.audits.session import Session
 from assay.checks.asked_once import FIT
-from assay.checks.check import Bench, Check
+from assay.checks.check import Bench, Check, run_check
 from assay.checks.manitest import STEPS
 from assay.checks.over_the_air import DRAWS, EACH
 from assay.checks.patch import BATCH, PLACES
@@ -35,6 +35,8 @@ VIEWS = 90              # held-out views of a sticker
 ASKED_AGAIN = 3         # questions about each sample alone: before the search, and twice after it
 STEPS_TIMED = 10
 ENOUGH = 0.2            # seconds of timing that are enough
+FEW, MEMBERS = 6, 2000  # samples whose own sets are searched for a forecast, and how many members one of these has at most
+AT_ONCE = 32            # members asked together to learn what one costs
 
 Cost = tuple[int, int]          # forward, forward + backward
 
@@ -62,6 +64,8 @@ def _worst_case(check: Check, spec: dict[str, Any], rungs: int) -> Cost:
         return after, 0                             # the rest depends on the texts: `_members_of`
     if kind == TRANSFER:
         return after, 0                             # the rest is asked of the second systems: `of_each_system`
+    if kind == "two-stage":
+        return after + rungs * (int(spec.get("query", 0)) + int(spec["steps"])), rungs * int(spec["steps"])
     if kind in ("gradient", "penalised"):
         runs = rungs * max(1, int(spec.get("restarts", 1)))
         share = 1 if check.method != "transfer" else 0
@@ -173,34 +177,78 @@ def forecast(session: Session, plan: Plan, bench: Bench) -> float:
     """Seconds the plan is expected to take in one process, from timing each system once on one shard."""
     x = session.data.fetch(tuple(range(min(session.shard, len(session.data.ids)))))
     with session.threading():
-        costs = {name: _seconds(system, x.inputs) for name, system in {**bench.surrogates, **bench.systems}.items()}
+        asked = {**bench.surrogates, **bench.systems}
+        costs = {name: _seconds(system, x.inputs) for name, system in asked.items() if _answers(system, x.inputs)}
         around = _around(x)
-        alone = {name: _seconds(system, x.inputs[:1])[0] for name, system in bench.systems.items()} if x.labelled else {}
+        again = [name for name in costs if name in bench.systems and x.labelled]
+        alone = {name: _seconds(bench.systems[name], x.inputs[:1])[0] for name in again}
     checks, total = session.checks(), 0.0
-    own: dict[str, float] = {}
+    own: dict[tuple[str, str], float] = {}
     for unit in plan.units:
-        if unit.check not in own:
-            own[unit.check] = _members_of(checks[unit.check], x)
+        if unit.system not in costs:
+            continue
+        check, n = checks[unit.check], len(unit.positions)
+        if check.search.get("kind") == ONE_BY_ONE:
+            if (unit.check, unit.system) not in own:
+                with session.threading():
+                    own[unit.check, unit.system] = _one_by_one(check, unit.system, bench, x)
+            total += own[unit.check, unit.system] * n
+            continue
         forward, both = costs[unit.system]
-        shared, shared_graded = shared_evaluations(checks[unit.check], len(unit.rows))
-        n = len(unit.positions)
-        total += (n * own[unit.check] + shared) * forward + shared_graded * both
-        total += n * ASKED_AGAIN * alone.get(unit.system, 0.0) * (checks[unit.check].method == "worst-case")
+        shared, shared_graded = shared_evaluations(check, len(unit.rows))
+        total += shared * forward + shared_graded * both
+        total += n * ASKED_AGAIN * alone.get(unit.system, 0.0) * (check.method == "worst-case")
         total += n * sum(plain * (costs[name][0] + around) + graded * (costs[name][1] + around)
-                         for name, (plain, graded) in of_each_system(checks[unit.check], unit.system, bench).items())
+                         for name, (plain, graded) in of_each_system(check, unit.system, bench).items() if name in costs)
     return total
 
 
-def _members_of(check: Check, x: Examples) -> float:
-    """Mean number of members of the texts' own sets that a search asks, over all levels; beyond `whole`, about so many."""
-    if check.search.get("kind") != ONE_BY_ONE:
-        return 0.0
-    total = 0
+def _one_by_one(check: Check, system: str, bench: Bench, x: Examples) -> float:
+    """Seconds for each sample where each has a set of its own: the check itself on a few of x, and what larger sets add.
+
+    Members are made in Python, phrase by phrase or field by field, and asked one sample at a time, so a pass over a shard
+    costs none of it. The few are spread over the samples by the number of members asked, as far as these are not many; each
+    member that the others have more is added at what a member costs of the largest of the few.
+    """
+    asked = [0] * len(x)
     for level in check.levels:
         within = registry.build(check.perturbation, level, x)
         assert isinstance(within, ChoiceSet)
-        total += sum(min(count(row, within.most), int(check.search.get("whole", WHOLE))) for row in within.choices(x))
-    return total / len(x)
+        most = int(check.search.get("whole", WHOLE))
+        asked = [n + min(count(row, within.most), most) for n, row in zip(asked, within.choices(x), strict=True)]
+    order = sorted((i for i in range(len(x)) if asked[i] <= MEMBERS), key=lambda i: asked[i])
+    order = order or [min(range(len(x)), key=lambda i: asked[i])]
+    few = [order[(2 * k + 1) * len(order) // (2 * min(FEW, len(order)))] for k in range(min(FEW, len(order)))]
+    for _ in range(2):                          # the first fills what is kept of a sample and warms the system up
+        start = time.perf_counter()
+        for i in few:
+            run_check(check, system, bench, x.only(i))
+        spent = time.perf_counter() - start
+    tried = sum(asked[i] for i in few)
+    more = sum(asked) / len(asked) - tried / len(few)
+    return max(spent / len(few) + more * _each_member(check, bench.systems[system], x.only(few[-1])), 0.0)
+
+
+def _each_member(check: Check, target: Metered, x: Examples) -> float:
+    """Seconds to make and to ask of a member of the one sample's set, a batch of random ones at a time."""
+    within, many = registry.build(check.perturbation, check.levels[-1], x), x.repeated(AT_ONCE)
+    members = within.sample(many, [stream("forecast", draw) for draw in range(AT_ONCE)])
+    start = time.perf_counter()
+    with torch.no_grad():
+        target(within.apply(many, members).inputs)
+    return (time.perf_counter() - start) / AT_ONCE
+
+
+def _answers(system: Metered, inputs: torch.Tensor) -> bool:
+    """Whether the system answers at all: one that raises costs nothing here, and the audit says so row by row."""
+    try:
+        with torch.no_grad():
+            system(inputs)
+    except (MemoryError, OSError):
+        raise
+    except Exception:
+        return False
+    return True
 
 
 def _seconds(system: Metered, inputs: torch.Tensor) -> tuple[float, float]:

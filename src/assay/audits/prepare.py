@@ -24,6 +24,7 @@ from assay.profiles import load as profiles
 from assay.records import Access, DataRecord
 from assay.systems import catalogue
 from assay.systems.fitting import METHODS
+from assay.systems.function import FunctionSystem
 from assay.systems.protocol import SystemFamily
 
 TASKS = {"reconstruction": reconstruction, "classification": classification, "text": text,
@@ -48,6 +49,7 @@ def session_from(recipe: Mapping[str, Any] | Recipe, *, systems: Mapping[str, ca
     task = TASKS[words.task]
     audited, tuning = task.datasets(words) if data is None else task.split(data)
     present = [made.get(name) or loaded(words, name, "audited") for name in words.systems]
+    _refuse_unwrapped(words, present)
     if audited.record.classes:
         _score_the_classes(present, audited, exactly=words.task in SCORED)
     choices: dict[str, Any] = {}
@@ -73,6 +75,14 @@ def session_from(recipe: Mapping[str, Any] | Recipe, *, systems: Mapping[str, ca
                    groups=groups_of(words.groups, words.data, audited.ids) if words.groups else {},
                    recipe=None if made or data is not None else said.data_dict(),
                    profile=_with_tariff(_filled_in(dict(asked), audited), words, audited))
+
+
+def _refuse_unwrapped(words: Recipe, systems: Sequence[catalogue.Loaded]) -> None:
+    """`InputError` for a plain function where inputs are texts: it would be handed code points, not the list it wants."""
+    for found in systems:
+        if words.task in ("text", "codes") and isinstance(found.system, FunctionSystem):
+            raise InputError(f"system {found.record.name!r} is a plain function, and would be given code points; return "
+                             "assay.systems.texts.TextSystem(function), which hands it a list of texts")
 
 
 def _refuse_deceptive(systems: Sequence[str], data: DataRecord) -> None:
@@ -143,6 +153,8 @@ def _with_tariff(profile: dict[str, Any], words: Recipe, data: Dataset) -> dict[
     if tariff["codes"] and words.task != "codes":
         raise InputError(f"{words.tariff}: codes are worth something in records of codes, and the task is {words.task}; "
                          "leave out codes and paid")
+    if tariff["codes"]:
+        tariff["codes"] = codes.priced(words.tariff, tariff["codes"], data, profile)
     return {**profile, "checks": [
         {**check, "search": {**check["search"], "tariff": tariff}} if check.get("search", {}).get("kind") == ONE_BY_ONE
         else check for check in profile["checks"]]}

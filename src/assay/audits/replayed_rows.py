@@ -31,6 +31,7 @@ from assay.checks.searching import ONE_BY_ONE, TRANSFER, search
 from assay.checks.smallest_change import by_chance
 from assay.checks.universal import laid_on
 from assay.checks.worst_case import Rung, rows
+from assay.checks.written import with_texts
 from assay.metrics import protocol as metrics
 from assay.metrics.classification import confidence, decision, wrong
 from assay.metrics.protocol import Response
@@ -234,7 +235,8 @@ def _own_row(check: Check, row: Finding, bench: Bench, x: Examples, rung: Rung, 
     NaN, which no number is, stands for what the row has and the check does not make. What the search saw besides is found by
     searching again where each sample has a finite set of its own, and else left (`OF_THE_SEARCH`).
     """
-    (again,) = rows(check, row.system, bench, x, rung, response)
+    made_again = rows(check, row.system, bench, x, rung, response)
+    (again,) = with_texts(made_again, bench.systems[row.system], x.inputs, response.changed.inputs)
     made: dict[str, float | None] = {name: getattr(again, name) for name in NUMBERS}
     made |= again.extra
     if check.search.get("kind") == ONE_BY_ONE:
@@ -242,6 +244,7 @@ def _own_row(check: Check, row: Finding, bench: Bench, x: Examples, rung: Rung, 
     told = {name: getattr(row, name) for name in NUMBERS} | dict(row.extra)
     missing = {name: math.nan for name, value in told.items() if value is not None and made.get(name) is None
                and not name.startswith(OF_THE_SEARCH)}
+    missing |= {name: math.nan for name in {*row.texts, *again.texts} if row.texts.get(name) != again.texts.get(name)}
     return {name: value for name, value in made.items() if value is not None} | missing
 
 

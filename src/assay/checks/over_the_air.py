@@ -14,7 +14,7 @@ from assay.checks.check import Bench, Check, UnitResult, key, method
 from assay.checks.exhibits import exhibit
 from assay.checks.held_out import HeldOut, Judge, under_others
 from assay.checks.physical import held_out_flags
-from assay.checks.written import written_texts
+from assay.checks.written import with_texts, written_texts
 from assay.metrics.classification import decision, wrong
 from assay.metrics.losses import log_odds
 from assay.metrics.sound import hidden_word, signal_to_noise
@@ -163,9 +163,10 @@ def _rows(check: Check, system: str, bench: Bench, level: float, made: Made, jud
               "decision.worst": decision(near), "signal-to-noise.worst": signal_to_noise(x.inputs, changed)}
     if made.still is not None:
         beside["still.worst"] = judged.rate(judged.decisions(made.still), goal)
-    return [judged.row(
+    return with_texts([judged.row(
         check, bench, i, system=system, origin=system, level=level, rate=rate, size=size, stop=made.found.stop[i],
         controls=controls, control_size=control_size,
         forward=made.found.forward * draws + (2 + len(controls)) * judged.held.count,
         backward=made.found.backward * draws, flags=held_out_flags(target, made.found, i, judged, rate, controls),
-        extra=judged.by_cell(decided, i, goal) | {k: float(v[i]) for k, v in beside.items()}) for i in range(len(x))]
+        extra=judged.by_cell(decided, i, goal) | {k: float(v[i]) for k, v in beside.items()}) for i in range(len(x))],
+        target, x.inputs, changed)

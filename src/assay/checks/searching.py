@@ -15,6 +15,7 @@ from assay.checks.check import STOP_FLAGS, Check
 from assay.metrics.protocol import Metric, Response
 from assay.metrics.spread import Spread, tariff_from
 from assay.perturbations.balls import InputBall
+from assay.perturbations.masking import MaskedSound
 from assay.perturbations.protocol import ChoiceSet, Examples, PerturbationSet
 from assay.records import Access, Flag, Stop
 from assay.searches.auto_pgd import auto_pgd
@@ -26,13 +27,15 @@ from assay.searches.random_search import random_search, random_walk
 from assay.searches.result import Best, Objective, Score, SearchResult, score
 from assay.searches.square import square
 from assay.searches.substitution import worst_choice
+from assay.searches.two_stage import two_stage
 from assay.systems.metered import Metered
 
-GRADIENT_SEARCHES = ("gradient", "penalised", "bounded")
+GRADIENT_SEARCHES = ("gradient", "penalised", "bounded", "two-stage")
 TRANSFER = "transfer"           # no search of the system itself: changes found on second systems
 UNSEEN = BY_QUERIES, BY_TRANSFER = "query-beats-gradient", "transfer-beats-gradient"        # flags: the gradient saw less
 Lend = Callable[[int, str], Sequence[Tensor]]       # (steps, climb) -> members of the set found worst for second systems
 Searched = tuple[SearchResult, list[list[Flag]]]
+BEYOND = 10.0                   # dB of a two-stage search
 LAST, ROSE = 0.25, 0.1          # of the steps; of the whole rise: see `still_rising`
 
 
@@ -91,6 +94,8 @@ def search(check: Check, target: Metered, metric: Metric, within: Any, x: Exampl
         return _bounded(spec, metric, lambda climb: objective_of(metric, target, within, x, normal, climb), within, common,
                         warm, enough, lend)
     query = int(spec.pop("query", 0))
+    if kind == "two-stage":
+        spec["goal"] = torch.inf if metric.goal is None else metric.goal
     found, flags = flagged(SEARCHES[kind](objective, within, spec, common, warm))
     if not query or kind not in GRADIENT_SEARCHES:
         return found, flags
@@ -150,6 +155,16 @@ def _places(objective: Objective, within: Any, spec: dict[str, Any], common: Map
     return hill_climb(objective, within, **common, **spec)
 
 
+def _two_stage(objective: Objective, within: Any, spec: dict[str, Any], common: Mapping[str, Any],
+               warm: Sequence[Tensor]) -> SearchResult:
+    """`beyond` (dB) is how much louder the sounds of the first stage may be."""
+    if not isinstance(within, MaskedSound):
+        raise InputError("a two-stage search comes from louder sounds, so it is one of the set \"masked-sound\" alone; name "
+                         "another search, as { kind = \"bounded\", … }")
+    larger, goal = within.resized(within.level + float(spec.pop("beyond", BEYOND))), spec.pop("goal")
+    return two_stage(objective, within, larger=larger, starts=warm, done=lambda harm: harm > goal, **common, **spec)
+
+
 Run = Callable[[Objective, Any, dict[str, Any], Mapping[str, Any], Sequence[Tensor]], SearchResult]
 SEARCHES: dict[str, Run] = {
     "gradient": _gradient,
@@ -158,6 +173,7 @@ SEARCHES: dict[str, Run] = {
     "penalised": lambda objective, within, spec, common, warm: penalised_search(objective, within, **common, **spec),
     "places": _places,
     "square": lambda objective, within, spec, common, warm: square(objective, within, starts=warm, **common, **spec),
+    "two-stage": _two_stage,
     "random": lambda objective, within, spec, common, warm: random_search(objective, within, **common, **spec),
 }
 

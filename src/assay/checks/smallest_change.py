@@ -17,7 +17,7 @@ from assay.arrays import InputError, per_example
 from assay.checks.asked_again import changed_with_use, remember
 from assay.checks.check import STOP_FLAGS, Bench, Check, UnitResult, key, method
 from assay.checks.exhibits import exhibit
-from assay.checks.written import written_texts
+from assay.checks.written import with_texts, written_texts
 from assay.metrics import protocol as metrics
 from assay.metrics.classification import confidence, decision, input_scale, wrong
 from assay.metrics.sound import HEARD_DISTANCE, heard_as, hidden_word, signal_to_noise
@@ -93,14 +93,15 @@ def smallest(check: Check, system: str, bench: Bench, x: Examples) -> UnitResult
     with torch.no_grad():
         changed = target(x.inputs + found.perturbation)
     used = changed_with_use(system, bench, x)
-    rows = tuple(_row(check, system, bench, x, i, normal, changed, found, size, radii[:, i], flips[:, i], bool(right[i]),
-                      used[i]) for i in range(len(x)))
+    rows = [_row(check, system, bench, x, i, normal, changed, found, size, radii[:, i], flips[:, i], bool(right[i]), used[i])
+            for i in range(len(x))]
     keep = [i for i in size.argsort().tolist() if math.isfinite(float(size[i])) and bool(right[i])][: bench.keep]
     witnesses = {key(system, x.ids[i], None): found.perturbation[i].clone() for i in sorted(keep)}
     pictures: dict[str, Tensor | None] = {"original": x.inputs, "changed": x.inputs + found.perturbation}
     pictures |= written_texts(bench.systems, x.inputs, x.inputs + found.perturbation)
     shown = exhibit(pictures, bench, system, x, None, worst=keep[0] if keep else None)
-    return UnitResult(findings=rows, witnesses=witnesses, exhibits=shown)
+    told = with_texts(rows, target, x.inputs, x.inputs + found.perturbation)
+    return UnitResult(findings=tuple(told), witnesses=witnesses, exhibits=shown)
 
 
 def _found(check: Check, what: Asked, target: Metered, x: Examples, bench: Bench) -> Smallest:

@@ -17,7 +17,7 @@ from assay.checks.operating_point import enough
 from assay.checks.preflight_classifier import LOOKS, misled
 from assay.checks.searching import GRADIENT_SEARCHES, TRANSFER, UNSEEN, beats, blind, search
 from assay.checks.second_systems import Loan, lenders, lent, members, of_each, told, unchanged
-from assay.checks.written import letters_wrong, written_texts
+from assay.checks.written import letters_wrong, with_texts, written_texts
 from assay.metrics import protocol as metrics
 from assay.metrics.classification import wrong
 from assay.metrics.protocol import Metric, Response
@@ -177,7 +177,8 @@ def report(check: Check, system: str, bench: Bench, x: Examples, normal: Tensor,
             changed = rung.within.apply(x, rung.parameters)
             outputs = _answers({name: others[name] for name in their_normal}, changed.inputs)
             own = Response(output=bench.systems[system](changed.inputs), changed=changed, normal=normal, original=x)
-            findings += rows(check, system, bench, x, rung, own, origin_samples)
+            mine = rows(check, system, bench, x, rung, own, origin_samples)
+            findings += with_texts(mine, bench.systems[system], x.inputs, changed.inputs)
             for name in outputs:
                 theirs = Response(output=outputs[name], changed=changed, normal=their_normal[name], original=x)
                 findings += transfer_rows(check, name, system, bench, x, rung, theirs, origin_samples)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -10,10 +11,12 @@ from torch import Tensor
 from assay.metrics.protocol import Response
 from assay.metrics.sound import hidden_word
 from assay.numerics.texts import edits, encode
+from assay.records import Finding
 from assay.systems.metered import Metered
 from assay.systems.protocol import Writer
 from assay.systems.torch import TorchSystem
 
+LONGEST = 1000      # characters of a text that a row keeps
 HIDDEN = ("heard-as", "heard-in-rooms")        # metrics that ask for another answer than the right one
 
 
@@ -47,3 +50,14 @@ def letters_wrong(target: Metered, metric: str, own: Response) -> dict[str, Tens
         edits(text, spelling.phrases[label]) / len(spelling.phrases[label])
         for text, label in zip(spelling.written(sounds), labels.tolist(), strict=True)], dtype=torch.float64)
         for when, sounds, labels in pairs}
+
+
+def with_texts(rows: Sequence[Finding], target: Metered, inputs: Tensor, changed: Tensor) -> list[Finding]:
+    """The rows, one for each input, with what the system writes of it (`written.normal`) and of the changed one
+    (`written.worst`), where it writes; of a row that has no worst case only the first."""
+    spelling = writer(target)
+    if spelling is None:
+        return list(rows)
+    before, after = ([text[:LONGEST] for text in spelling.written(sounds)] for sounds in (inputs, changed))
+    return [replace(row, texts={"written.normal": one} | ({} if row.worst is None else {"written.worst": other}))
+            for row, one, other in zip(rows, before, after, strict=True)]

@@ -60,7 +60,7 @@ def claims(part: str) -> tuple[CodedClaim, ...]:
     drawn, names = random.Random(seed), load_codes("icd9").names
     found = [_claim(f"claim-{i:04d}", drawn, usual, names) for i in range(count)]
     if part == "audited":
-        found[0] = CodedClaim(id="slide", text=write_claim(SLIDE, names), label=1, points=6)
+        found[0] = CodedClaim(id="claim-of-the-talk", text=write_claim(SLIDE, names), label=1, points=6)
     return tuple(found)
 
 

@@ -66,7 +66,8 @@ def read_wav(path: Path) -> tuple[int, Array]:
     if stored.ndim != 1:
         raise InputError(f"{where}: {stored.shape[1]} channels; mix it down to one (ffmpeg -i IN -ac 1 OUT)")
     if not 0 < len(stored) <= LONGEST:
-        raise InputError(f"{where}: {len(stored)} samples; expected 1 to {LONGEST}: cut the recording")
+        raise InputError(f"{where}: {len(stored)} samples; expected 1 to {LONGEST}: cut the recording (ffmpeg -i IN -t "
+                         "SECONDS OUT)")
     if rate <= 0:
         raise InputError(f"{where}: {rate} samples a second; export it again")
     return int(rate), stored

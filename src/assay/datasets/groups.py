@@ -24,17 +24,33 @@ def groups_of(where: str, data: str, ids: Sequence[str]) -> dict[str, str]:
     """The group of every sample: from a table `where` (columns `sample` and `group`), or from the data themselves.
 
     Where there is no such file, `where` names an array of the data's .npz (sample number i has its i-th value), or a column
-    of the data's .csv or .tsv. Raises `InputError` naming the first sample without a group, or more than 50 groups.
+    of the data's .csv or .tsv. Raises `InputError` naming the first sample without a group, more than 50 groups, or two
+    whose long names would be told alike.
     """
     found = _told(where, data, "group")
     if missing := [sample for sample in ids if not found.get(sample)]:
         raise InputError(f"--groups {where}: sample {missing[0]!r} has no group ({len(missing)} of {len(ids)}); name one "
                          "for each, “unknown” if need be")
-    groups = {sample: found[sample][:LONGEST] for sample in ids}
+    groups = {sample: shortened(found[sample]) for sample in ids}
+    whole: dict[str, str] = {}
+    for sample in ids:
+        if whole.setdefault(groups[sample], found[sample]) != found[sample]:
+            raise InputError(f"--groups {where}: the groups {whole[groups[sample]]!r} and {found[sample]!r} (sample "
+                             f"{sample!r}) are alike in the {LONGEST} letters that are told of a name; shorten one")
     if len(set(groups.values())) > MOST:
         raise InputError(f"--groups {where}: {len(set(groups.values()))} groups of {len(ids)} samples; at most {MOST}, or "
                          "nothing can be told of each")
     return groups
+
+
+def shortened(name: str) -> str:
+    """A name of at most 60 letters: of a longer one its beginning and its end.
+
+    >>> shortened("Clinic " * 10 + "North")
+    'Clinic Clinic Clinic Clinic Clinic Clini…Clinic Clinic North'
+    """
+    kept = LONGEST - 1
+    return name if len(name) <= LONGEST else f"{name[:kept - kept // 3]}…{name[-(kept // 3):]}"
 
 
 def times_of(where: str, data: str, ids: Sequence[str]) -> list[float]:

@@ -63,7 +63,7 @@ def notes(part: str) -> tuple[Note, ...]:
     drawn = random.Random(seed)
     found = [_note(f"note-{i:04d}", drawn, usual) for i in range(count)]
     if part == "audited":
-        found[0] = Note(id="slide", text=SLIDE, label=1, points=5)
+        found[0] = Note(id="note-of-the-talk", text=SLIDE, label=1, points=5)
     return tuple(found)
 
 

@@ -122,6 +122,9 @@ def _amounts(said: Mapping[str, Any], key: str, path: str | Path) -> dict[str, f
     if not isinstance(table, Mapping) or not table:
         raise InputError(f"{path}: {key} is missing; write [{key}] and an amount for each below")
     for name, value in table.items():
+        if isinstance(value, Mapping):
+            raise InputError(f"{path}: {key}: {name!r} is a table; a dot outside quotes divides a key, so write the name in "
+                             f"quotes, as \"{name}.{next(iter(value), '')}\" = 20")
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < 1e15:
             raise InputError(f"{path}: {key}: {name!r} is {value!r}; give a finite number")
     return {str(name): float(value) for name, value in table.items()}

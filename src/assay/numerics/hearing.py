@@ -16,6 +16,7 @@ LOUDEST = 96.0              # dB that the loudest coefficient of a recording is 
 LOWEST = 20.0               # hertz: below, the threshold in quiet is that of 20 Hz
 APART = 0.5                 # bark within which only the loudest tone masks
 SMALLEST = 1e-20            # of a power, so that silence has a level
+TERMS, TONES = 2 ** 21, 64  # numbers summed at once, 16 MiB; maskers of a frame, of which half a bark holds one
 
 
 def bark(hertz: Tensor) -> Tensor:
@@ -26,6 +27,17 @@ def bark(hertz: Tensor) -> Tensor:
     """
     f = hertz.double() / 1000
     return 13 * (0.76 * f).atan() + 3.5 * (f / 7.5).square().atan()
+
+
+def critical_bandwidth(hertz: Tensor) -> Tensor:
+    """25 + 75 (1 + 1.4 f²)^0.69 Hz, f in kHz: Zwicker and Terhardt, J. Acoust. Soc. Am. 68 (1980).
+
+    What is heard in one such band is heard together.
+
+    >>> [round(w) for w in critical_bandwidth(torch.tensor([0.0, 1000.0, 8000.0])).tolist()]
+    [100, 162, 1706]
+    """
+    return 25 + 75 * (1 + 1.4 * (hertz.double() / 1000).square()) ** 0.69
 
 
 def in_quiet(hertz: Tensor) -> Tensor:
@@ -80,17 +92,24 @@ def masking_threshold(spectra: Float[Tensor, "frames bins"], hertz: Tensor) -> F
 
     θ(k) = 10 log₁₀ (10^(quiet(k)/10) + Σ_i 10^((P_i − 6.025 − 0.275 z_i + spread(P_i, z_k − z_i))/10)), the sum over the
     maskers i, of level P_i, at z_i bark. `spectra` (frames, bins) are the coefficients of one recording at the frequencies
-    `hertz`; the result is in dB, `LOUDEST` that of its loudest coefficient.
+    `hertz`; the result is in dB, `LOUDEST` that of its loudest coefficient. Frames are taken a few at a time.
     """
+    level = levels(spectra)
+    at_once = max(1, TERMS // (TONES * len(hertz)))
+    return torch.cat([_masked(part, hertz) for part in level.split(at_once)])
+
+
+def _masked(level: Float[Tensor, "frames bins"], hertz: Tensor) -> Float[Tensor, "frames bins"]:
+    """θ of frames whose levels are known."""
     z = bark(hertz)
-    found = maskers(levels(spectra), hertz)
+    found = maskers(level, hertz)
     most = int(torch.isfinite(found).sum(1).max())
     quiet = 10 ** (in_quiet(hertz) / 10)
     if most == 0:
         return (10 * quiet.log10()).expand(found.shape)
-    level, place = found.topk(most, dim=1)
+    tones, place = found.topk(most, dim=1)
     own = z[place]
-    masked = (level - 6.025 - 0.275 * own)[:, :, None] + spread(level[:, :, None], z[None, None] - own[:, :, None])
+    masked = (tones - 6.025 - 0.275 * own)[:, :, None] + spread(tones[:, :, None], z[None, None] - own[:, :, None])
     return 10 * (quiet + (10 ** (masked.nan_to_num(nan=-torch.inf) / 10)).sum(1)).log10()
 
 

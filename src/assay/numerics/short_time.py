@@ -18,6 +18,7 @@ from torch import Tensor
 OVERLAP = 4                 # windows over each sample
 SCALE = math.sqrt(1.5)      # the root of the sum of squares of four Hann windows a quarter apart
 AROUND = OVERLAP - 1        # windows before and after one that share samples with it
+TOGETHER = 256              # frames whose spectra are held at once, so that memory is that of what is returned
 NEAR = 3                    # bins on either side within which a bound that is broken lowers coefficients
 
 Waves = Float[Tensor, "batch samples"]
@@ -35,7 +36,8 @@ def analysed(waves: Waves, length: int) -> Spectra:
     hop = length // OVERLAP
     frames = -(-waves.shape[1] // hop) + AROUND
     padded = F.pad(waves, (length - hop, (frames - 1) * hop + hop - waves.shape[1]))
-    return torch.fft.rfft(padded.unfold(1, length, hop) * _window(length, waves.dtype), norm="ortho") / SCALE
+    parts = padded.unfold(1, length, hop).split(TOGETHER, dim=1)
+    return torch.cat([torch.fft.rfft(part * _window(length, waves.dtype), norm="ortho") for part in parts], 1) / SCALE
 
 
 def inner_frames(samples: int, length: int) -> int:
@@ -69,12 +71,14 @@ def leaked(moduli: Float[Tensor, "frames bins"]) -> Float[Tensor, "wider bins"]:
     the sum over both halves of the spectrum.
     """
     frames, length = len(moduli), 2 * (moduli.shape[1] - 1)
-    spectrum = torch.fft.fft(torch.cat((moduli, moduli[:, 1:-1].flip(1)), 1).double())
     kernel = _kernel(length)
-    out = torch.zeros(frames + 2 * AROUND, length, dtype=torch.float64)
-    for m in range(2 * AROUND + 1):
-        out[m: m + frames] += torch.fft.ifft(spectrum * kernel[m]).real
-    return out[:, : moduli.shape[1]].clamp_min(0)
+    out = torch.zeros(frames + 2 * AROUND, moduli.shape[1], dtype=torch.float64)
+    for first in range(0, frames, TOGETHER):
+        part = moduli[first: first + TOGETHER].double()
+        spectrum = torch.fft.fft(torch.cat((part, part[:, 1:-1].flip(1)), 1))
+        for m in range(2 * AROUND + 1):
+            out[first + m: first + m + len(part)] += torch.fft.ifft(spectrum * kernel[m]).real[:, : moduli.shape[1]]
+    return out.clamp_min(0)
 
 
 def safe_moduli(bounds: Float[Tensor, "frames bins"], inner: int) -> Float[Tensor, "inner bins"]:
@@ -85,7 +89,9 @@ def safe_moduli(bounds: Float[Tensor, "frames bins"], inner: int) -> Float[Tenso
     """
     share = _kernel_sums(2 * (bounds.shape[1] - 1))
     around = bounds.double()[: inner + 2 * AROUND]
-    v = torch.stack([around[m: m + inner] / share[m] for m in range(2 * AROUND + 1)]).amin(0)
+    v = around[:inner] / share[0]
+    for m in range(1, 2 * AROUND + 1):
+        v = torch.minimum(v, around[m: m + inner] / share[m])
     keep = (around / leaked(v)).clamp_max(1)
     windows = (2 * AROUND + 1, 2 * NEAR + 1)
     v = v * -F.max_pool2d(F.pad(-keep[None, None], (NEAR, NEAR), value=-1.0), windows, stride=1)[0, 0]

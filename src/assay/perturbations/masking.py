@@ -5,20 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Literal, Self
 
 import torch
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from assay.arrays import InputError, PerExample, per_example
-from assay.numerics.hearing import LOUDEST, masking_threshold
+from assay.numerics.hearing import LOUDEST, critical_bandwidth, masking_threshold
 from assay.numerics.short_time import analysed, inner_frames, safe_moduli, synthesised
 from assay.perturbations import sounds
 from assay.perturbations.protocol import Examples
 
 WINDOW = 0.128              # seconds, rounded to a power of two of samples: 2048 at 16 kHz
-_KNOWN: WeakTensorKeyDictionary = WeakTensorKeyDictionary()      # inputs -> their `Masking`: the same sounds are asked again
+_KNOWN: WeakTensorKeyDictionary = WeakTensorKeyDictionary()      # inputs -> their `Masking`s: asked again and again
+Bound = Literal["band", "coefficient"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,26 +34,33 @@ class Masking:
 class MaskedSound:
     """Sounds δ = A* z, each coefficient z(t, k) at most `level` dB above what the masking threshold of x allows.
 
-    At 0 dB no short-time coefficient of δ lies above the threshold θ(t, k) of the recording: 20 log₁₀ |A δ| ≤ θ in every
-    frame and bin, the recording's loudest coefficient played at 96 dB. z (batch, frames, bins) are complex; |z| ≤ v, v the
-    moduli of which that is certain (`safe_moduli`), so the set is a product of discs, whose nearest and whose steepest
-    member are formulas. What is heard is x + δ in steps of 16 bits and within full scale, an error that every file has.
+    At 0 dB what is added in any critical band lies below the threshold θ(t, k) of the recording together: 20 log₁₀ |A δ| ≤
+    θ − 10 log₁₀ n(k) in every frame and bin, n(k) the coefficients in a critical band about k, the recording's loudest
+    coefficient played at 96 dB. A threshold is that of the noise of a critical band (Johnston, IEEE J. Sel. Areas Commun. 6
+    (1988), divides by n too); with `bound` "coefficient" it bounds each by itself, n = 1, as Qin et al. do. z (batch,
+    frames, bins) are complex; |z| ≤ v, v the moduli of which that is certain (`safe_moduli`), so the set is a product of
+    discs, whose nearest and whose steepest member are formulas. What is heard is x + δ in steps of 16 bits and within full
+    scale, an error that every file has.
     Sizes are 20 log₁₀ max |z| / v. Sources: Qin, Carlini, Goodfellow, Cottrell and Raffel, ICML 2019; Schönherr, Kohls,
     Zeiler, Holz and Kolossa, NDSS 2019.
     """
 
     level: float = 0.0
+    bound: Bound = "band"
 
     def __post_init__(self) -> None:
         if not sounds.SILENT <= self.level <= sounds.LOUDEST:
             raise InputError(f"a level in dB is a number from {sounds.SILENT:g} to {sounds.LOUDEST:g}, got {self.level}")
+        if self.bound not in ("band", "coefficient"):
+            raise InputError(f"a masking threshold bounds each \"band\" or each \"coefficient\", got {self.bound!r}")
 
     @property
     def unit(self) -> str:
         return "dB"
 
     def zero(self, x: Examples) -> Tensor:
-        return torch.zeros_like(masking(x).safe).to(torch.complex128 if x.inputs.dtype == torch.float64 else torch.complex64)
+        safe = self.masking(x).safe
+        return torch.zeros_like(safe).to(torch.complex128 if x.inputs.dtype == torch.float64 else torch.complex64)
 
     def apply(self, x: Examples, p: Tensor) -> Examples:
         heard = x.inputs + sounds.stored(synthesised(p, x.inputs.shape[1]))
@@ -70,19 +78,23 @@ class MaskedSound:
 
     def sample(self, x: Examples, generators: Sequence[torch.Generator], size: PerExample | None = None) -> Tensor:
         """Noise shaped to the threshold: every coefficient at its bound (or at `size`), its phase uniform."""
-        moduli = masking(x).safe
+        moduli = self.masking(x).safe
         phases = torch.stack([torch.rand(moduli.shape[1:], dtype=moduli.dtype, generator=g) for g in generators])
         louder = torch.full((len(x),), self.level, dtype=torch.float64) if size is None else size.double()
         return torch.polar(moduli * per_example(10 ** (louder / 20), moduli).to(moduli.dtype), 2 * math.pi * phases)
 
     def size(self, x: Examples, p: Tensor) -> PerExample:
-        return sounds.decibels((p.abs() / masking(x).safe).flatten(1).amax(1))
+        return sounds.decibels((p.abs() / self.masking(x).safe).flatten(1).amax(1))
 
     def resized(self, radius: float) -> Self:
         return replace(self, level=radius)
 
     def _moduli(self, x: Examples) -> Tensor:
-        return masking(x).safe * 10 ** (self.level / 20)
+        return self.masking(x).safe * 10 ** (self.level / 20)
+
+    def masking(self, x: Examples) -> Masking:
+        """What each recording masks."""
+        return masking(x, self.bound)
 
 
 def window_of(rate: int) -> int:
@@ -102,7 +114,7 @@ def too_short(x: Examples) -> str:
 
 
 def above_threshold(x: Examples, changed: Tensor) -> PerExample:
-    """max over frames and bins of 20 log₁₀ |A (x′ − x)| − θ, in dB: how far what was added is above the threshold at most.
+    """max over frames and bins of 20 log₁₀ |A (x′ − x)| − θ + 10 log₁₀ n, in dB: how far what was added is above the bound.
 
     Of what is in the file, rounding to 16 bits included, which may itself be above it in the silence of a soft recording.
     """
@@ -111,15 +123,24 @@ def above_threshold(x: Examples, changed: Tensor) -> PerExample:
     return sounds.decibels((spectra.abs() / bounds).flatten(1).amax(1))
 
 
-def masking(x: Examples) -> Masking:
+def masking(x: Examples, bound: Bound = "band") -> Masking:
     """What each recording masks; `InputError` for what is no sound, silent throughout or too short."""
-    if x.inputs not in _KNOWN:
-        _KNOWN[x.inputs] = _masking(x)
-    found: Masking = _KNOWN[x.inputs]
-    return found
+    known: dict[str, Masking] = _KNOWN.setdefault(x.inputs, {})
+    if bound not in known:
+        known[bound] = _masking(x, bound)
+    return known[bound]
 
 
-def _masking(x: Examples) -> Masking:
+def in_a_band(hertz: Tensor) -> Tensor:
+    """n(k): how many of these equally spaced frequencies a critical band about each of them holds, at least 1.
+
+    >>> in_a_band(torch.tensor([0.0, 10.0, 20.0])).round(decimals=1).tolist()
+    [10.0, 10.0, 10.0]
+    """
+    return (critical_bandwidth(hertz) / (hertz[1] - hertz[0])).clamp_min(1)
+
+
+def _masking(x: Examples, bound: Bound) -> Masking:
     if not x.decibels or x.inputs.ndim != 2:
         raise InputError(f"a masking threshold is that of sounds (batch, samples) with a rate, not of inputs of shape "
                          f"{tuple(x.inputs.shape)}")
@@ -128,11 +149,14 @@ def _masking(x: Examples) -> Masking:
     length, samples = window_of(x.rate), x.inputs.shape[1]
     inner = inner_frames(samples, length)
     hertz = torch.arange(length // 2 + 1, dtype=torch.float64) * x.rate / length
-    bounds = []
-    for sample, spectra in zip(x.ids, analysed(x.inputs.detach().double(), length), strict=True):
+    share = in_a_band(hertz).rsqrt() if bound == "band" else torch.ones(())
+    bounds, safe = [], []
+    for i, sample in enumerate(x.ids):
+        spectra = analysed(x.inputs[i: i + 1].detach().double(), length)[0]
         loudest = float(spectra.abs().max())
         if loudest == 0:
             raise InputError(f"{sample}: silent throughout, and nothing is masked by silence; leave it out")
-        bounds.append(loudest * 10 ** ((masking_threshold(spectra, hertz) - LOUDEST) / 20))
-    return Masking(bounds=torch.stack(bounds).to(x.inputs.dtype),
-                   safe=torch.stack([safe_moduli(each, inner) for each in bounds]).to(x.inputs.dtype))
+        each = loudest * 10 ** ((masking_threshold(spectra, hertz) - LOUDEST) / 20) * share
+        bounds.append(each.to(x.inputs.dtype))
+        safe.append(safe_moduli(each, inner).to(x.inputs.dtype))
+    return Masking(bounds=torch.stack(bounds), safe=torch.stack(safe))

@@ -219,9 +219,13 @@ def rewrite(text: str, places: Sequence[Slot], chosen: Sequence[int]) -> str:
 
 
 def _around(text: str, start: int, end: int, ends: Sequence[int]) -> tuple[str, str]:
-    """What stands before and after the place in its own sentence; `ends` are the ends of all sentences."""
+    """What stands near before and after the place in its own sentence; `ends` are the ends of all sentences.
+
+    No more than `_negated` looks at: a sentence of a megabyte is not copied for each of its phrases.
+    """
     last = bisect.bisect_right(ends, start)
-    return text[ends[last - 1]: start], text[end: max(end, ends[min(last, len(ends) - 1)])]
+    stop = max(end, ends[min(last, len(ends) - 1)])
+    return text[max(ends[last - 1], start - 2 * FAR): start], text[end: min(stop, end + 2 * FAR)]
 
 
 def _negated(before: str, after: str) -> bool:

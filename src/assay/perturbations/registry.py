@@ -38,8 +38,8 @@ def _added_sound(spec: Mapping[str, Any], level: float, x: Examples) -> Perturba
 
 
 def _masked_sound(spec: Mapping[str, Any], level: float, x: Examples) -> PerturbationSet:
-    """Sounds of at most `level` decibels above the masking threshold of the waveform."""
-    return MaskedSound(level=level)
+    """Sounds of at most `level` decibels above the masking threshold of the waveform, of each `bound` ("band")."""
+    return MaskedSound(level=level, bound=spec.get("bound", "band"))
 
 
 def _acoustics(spec: Mapping[str, Any], level: float, x: Examples) -> PerturbationSet:

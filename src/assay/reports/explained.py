@@ -16,6 +16,7 @@ SEARCHES = {        # kind of search -> in words
     "transfer": "changes found on another system and carried over",
     "square": "Square, by queries alone", "random": "random draws", "exhaustive": "every member of the set",
     "places": "every place, or random places and their neighbours", "penalised": "penalised ascent",
+    "two-stage": "harm in a larger set, then less excess over this one",
     "choices": "every choice where they are few, else a search by queries", "smallest": "searches for the smallest change",
     "expectation": "ascent over random views", "universal": "one change fitted to other samples",
     "subspaces": "random subspaces", "map-elites": "evolution (MAP-Elites) and ascent", "shortest-path": "shortest path",

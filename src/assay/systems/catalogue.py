@@ -203,6 +203,9 @@ def _factory(spec: str, role: Role, options: dict[str, Any]) -> Loaded:
     except (MemoryError, OSError, InputError):
         raise
     except Exception as error:
+        if isinstance(error, TypeError) and f"{attribute}() missing" in str(error):
+            raise InputError(f"system {spec!r}: {attribute} takes arguments; a factory is called without any and returns "
+                             f"the system; write def make(): return {attribute}, and name {module_name}:make") from None
         raise InputError(f"system {spec!r}: the factory raised {type(error).__name__}: {error}; call it by hand to see where"
                          ) from error
     loaded = adopt(made, role=role)
