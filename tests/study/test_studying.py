@@ -17,10 +17,11 @@ from assay.structures.protocol import OfFunction
 from assay.structures.rows import Column
 from assay.study import run as running
 from assay.study import simplicity
+from assay.study.forecast import forecast
 from assay.study.learner import fit
 from assay.study.material import Material, halves
 from assay.study.order import Fact, by_order
-from assay.study.run import Study, forecast, run_study
+from assay.study.run import Study, run_study
 from assay.study.use import use
 from assay.study.usefulness import usefulness
 from assay.systems.torch import TorchSystem
@@ -83,7 +84,7 @@ def test_the_network_of_seven_samples_is_consistent_with_the_conjecture(interval
     assert card["simplicity"]["low"] > 2
     assert card["verdict"] == "consistent with the conjecture"
     assert card["planted"]["value"] == 1.0
-    assert card["permuted"]["alarms"] == 0
+    assert card["false_alarms"]["consistent"] == 0
 
 
 @pytest.mark.slow
@@ -196,7 +197,7 @@ def test_ordinary_errors_are_not_following():
     data = halves(x, y, classes=2, box=(0.0, 1.0), seed=0)
     study = Study.of(TorchSystem(OfTheMiddle(), name="net"), data, (Corner(),))
     learner = fit(Corner().features(data.x[data.fit]), data.y[data.fit], 2)
-    followed = use(Corner(), study.decide, learner, data, seed=0)
+    followed = use(Corner(), study.decide, learner, data, study.judged, seed=0)
     assert float((study.decide(x) == y).double().mean()) < 0.9
     assert followed.preference.value == 0.0
     assert followed.preference.high < 0.1
@@ -217,13 +218,13 @@ def test_the_corner_alone_misleads_and_the_rest_does_not(monkeypatch):
     data, g = cornered(), Corner()
     learner = fit(g.features(data.x[data.fit]), data.y[data.fit], 2)
     study = Study.of(TorchSystem(OfTheMiddle(), name="net"), data, (g,))
-    followed = use(g, study.decide, learner, data, seed=0)
+    followed = use(g, study.decide, learner, data, study.judged, seed=0)
 
     def told():
-        return usefulness(g, learner, study.network, data, followed, seed=0)
+        return usefulness(g, learner, study.networks, data, followed, seed=0)
 
     found = {name: {k: e["value"] for k, e in row.items()} for name, row in told().items()}
-    assert found["alone"] == {"ordinary": 1.0, "conflict": 0.0}
+    assert found["alone"] == {"ordinary": 1.0}                  # of another class it is wrong by what donors are chosen for
     assert found["without"] == {"ordinary": 1.0, "conflict": 1.0}
     assert set(found["network"]) == {"conflict"}
     assert found["system"]["conflict"] > 0.8
@@ -237,7 +238,7 @@ def test_shifted_data_are_asked_too():
     moved[:, 0, :2, :2] = 0.8 - 0.6 * data.y[:, None, None]          # another site puts its markers the other way
     data = replace(data, shifted=(moved, data.y))
     learner = fit(g.features(data.x[data.fit]), data.y[data.fit], 2)
-    found = usefulness(g, learner, None, data, None, seed=0)
+    found = usefulness(g, learner, (), data, None, seed=0)
     assert {k: e["value"] for k, e in found["alone"].items()} == {"ordinary": 1.0, "shifted": 0.0}
 
 
@@ -272,7 +273,7 @@ def test_a_file_in_blocks_is_told_on_the_card(tmp_path, monkeypatch):
     assert any(table.title == "Does the order of the rows tell the class?" for table in told.tables)
     shuffled = halves(x, y[torch.randperm(120, generator=torch.Generator().manual_seed(0))], classes=3, box=None, seed=0,
                       facts=facts[:1])
-    assert by_order(shuffled.facts[0].values, shuffled.y, 0.5, 0).p > 0.01
+    assert by_order(shuffled.facts[0].values, shuffled.y, 0.5, 0).near.p > 0.01
 
 
 def test_two_structures_of_one_name_are_refused_facts_too():

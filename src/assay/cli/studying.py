@@ -48,7 +48,8 @@ def study(system: str, structures: str, words: tuple[str, ...], missing: tuple[f
     from assay.audits.recipe import Recipe
     from assay.records import to_data
     from assay.reports.progress import duration
-    from assay.study.run import Study, forecast, run_study
+    from assay.study.forecast import forecast
+    from assay.study.run import Study, run_study
     from assay.systems.protocol import System
 
     recipe = Recipe(systems=(system,), established=("none",), seed=seed,

@@ -7,7 +7,7 @@ from typing import Any
 
 from assay.account import Account, Line, Picture, Plot, Strip
 from assay.profiles.plain_words import capital
-from assay.study.judgement import ALPHA, dominance, judge, threshold
+from assay.study.judgement import ALPHA, alarms, dominance, judge, threshold
 from assay.study.tables import percent, tables
 
 LIMITS = (
@@ -27,8 +27,8 @@ def cards(results: Mapping[str, Mapping[str, Any]], classes: Sequence[str] = ())
              if name.startswith("structure-")]
     judged = judge(found)
     return [{**card, "verdict": j.verdict, "reason": j.reason, "p": j.p, "follows": dominance(card.get("use")),
-             "fails": _fails(card, classes), "power": _power(card)}
-            for card, j in zip(found, judged, strict=True)]
+             "false_alarms": counts, "fails": _fails(card, classes), "power": _power(card)}
+            for card, j, counts in zip(found, judged, alarms(found), strict=True)]
 
 
 def _fails(card: Mapping[str, Any], classes: Sequence[str]) -> str:
@@ -38,8 +38,8 @@ def _fails(card: Mapping[str, Any], classes: Sequence[str]) -> str:
     least, useful = card["least"], card["useful"]["alone"]
     name = classes[least["class"]] if least["class"] < len(classes) else str(least["class"])
     found = [f"alone right in {100 * least['right']:.0f} % of class {name}"]
-    found += [f"in {100 * useful[where]['value']:.0f} % {words}" for where, words in (
-        ("conflict", "with the structure of another class"), ("shifted", "of shifted inputs")) if where in useful]
+    if "shifted" in useful:
+        found.append(f"in {100 * useful['shifted']['value']:.0f} % of shifted inputs")
     if card.get("use") is not None and card["flip"]["n"]:
         found.append(f"the system loses {percent(card['flip']['value'])} points with another class's "
                      f"({percent(card['within']['value'])} within the class)")
@@ -90,12 +90,21 @@ def _masked(results: Mapping[str, Mapping[str, Any]]) -> list[str]:
     if not told["n"]:
         return []
 
+    most = 100 * told["shares"][-1]
+
     def share(name: str) -> str:
         found = told["half"][name]
-        return f"more than {100 * told['shares'][-1]:.0f} %" if found is None else f"{100 * found:.2g} %"
+        if found["value"] is None:
+            return f"more than {most:.0f} %"
+        return f"{100 * found['value']:.2g} % ({100 * found['low']:.2g} to {100 * found['high']:.2g})"
 
+    fewer = told["fewer"]
+    least = any(told["half"][name]["value"] is None for name in ("turned", "random"))
+    compared = f"{fewer['value']:.2g} times as many ({fewer['low']:.2g} to {fewer['high']:.2g}, p {fewer['p']:.2g}" + (
+        f", counting {most:.0f} % for what is more)" if least else ")")
     return [f"Half of {told['n']} right decisions turn where {share('turned')} of the pixels may take any value, the first "
-            f"of the map of sparse changes; of pixels drawn at random it takes {share('random')}."]
+            f"of a map of sparse changes of other inputs; of pixels by lot, in {told['orders']} orders, it takes "
+            f"{share('random')}: {compared}."]
 
 
 def _plots(results: Mapping[str, Mapping[str, Any]]) -> list[Plot]:
@@ -117,7 +126,7 @@ def _plots(results: Mapping[str, Mapping[str, Any]]) -> list[Plot]:
     if masked["n"]:
         lines = [Line(name=name, style=style, points=tuple(zip(masked["shares"], masked[key], strict=True)))
                  for name, style, key in (("first pixels of the map of sparse changes", "worst", "turned"),
-                                          ("as many drawn at random", "average", "random"))]
+                                          ("as many by lot, in other orders for each input", "average", "random"))]
         found.append(Plot(title="How many pixels turn a decision", x_label="share of the pixels that may take any value",
                           y_label="right decisions turned", x_log=True, kind="share", lines=tuple(lines)))
     return found
