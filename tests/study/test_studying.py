@@ -23,7 +23,7 @@ from assay.study.material import Material, halves
 from assay.study.order import Fact, by_order
 from assay.study.run import Study, run_study
 from assay.study.use import use
-from assay.study.usefulness import usefulness
+from assay.study.usefulness import small_networks, usefulness
 from assay.systems.torch import TorchSystem
 from assay.workbook import Workbook
 
@@ -230,6 +230,57 @@ def test_the_corner_alone_misleads_and_the_rest_does_not(monkeypatch):
     assert found["system"]["conflict"] > 0.8
     monkeypatch.setattr("assay.study.usefulness.neutral", lambda g, x, reference: x)        # its broken twin sees the corner
     assert told()["without"]["conflict"]["value"] < 0.9
+
+
+def test_networks_differ_by_what_they_see_alone(monkeypatch):
+    """The same editor that changes nothing: from the same first weights and batches there is no difference at all."""
+    data, g = cornered(), Corner()
+    learner = fit(g.features(data.x[data.fit]), data.y[data.fit], 2)
+    study = Study.of(TorchSystem(OfTheMiddle(), name="net"), data, (g,))
+    monkeypatch.setattr("assay.study.usefulness.neutral", lambda g, x, reference: x)
+    followed = use(g, study.decide, learner, data, study.judged, seed=0)
+    told = usefulness(g, learner, study.networks, data, followed, seed=0)
+    assert told["difference"]["conflict"]["value"] == 0.0
+    assert told["network"]["conflict"]["least"] == told["without"]["conflict"]["least"]
+    other = small_networks(data.x[data.fit], data, 1)           # the broken twin: of other seeds
+    apart = usefulness(g, learner, other, data, followed, seed=0)
+    assert apart["difference"]["conflict"]["value"] != 0.0
+    assert told["network"]["conflict"]["least"] < told["network"]["conflict"]["most"]
+
+
+def test_inputs_of_one_donor_count_together():
+    """As many conflict inputs as before, of one donor: the interval of the system is that of one trial."""
+    data, g = cornered(), Corner()
+    learner = fit(g.features(data.x[data.fit]), data.y[data.fit], 2)
+    study = Study.of(TorchSystem(OfTheMiddle(), name="net"), data, (g,))
+    many = use(g, study.decide, learner, data, study.judged, seed=0)
+    few = replace(many, donor=many.donor % 2)
+    widths = []
+    for followed in (many, few):
+        e = usefulness(g, learner, (), data, followed, seed=0)["system"]["conflict"]
+        widths.append(e["high"] - e["low"])
+    assert widths[1] > 2 * widths[0]
+
+
+def test_rare_classes_weigh_as_much_in_learning_curves(monkeypatch):
+    """97 of 100 are of one class: who always names it is right in 97 %, beyond nine tenths of the way from ½ to all. Learnt
+    is a cue, and without it nothing: that takes more samples, and not as few (the broken twin counts plain accuracy)."""
+    generator = torch.Generator().manual_seed(0)
+    y = (torch.arange(800) % 33 == 0).long()
+    x = torch.rand((800, 2), generator=generator)
+    x[:, 1] = 2.0 * y + 0.1 * x[:, 1]
+    data, cue = halves(x, y, classes=2, box=None, seed=0), Column(index=1, name="cue", keeps_truth=True)
+
+    def found():
+        present, absent = (simplicity.curve(data, g, seed=0) for g in (None, cue))
+        return simplicity.simplicity(present, absent, 2).value
+
+    assert found() > 2
+    monkeypatch.setattr(simplicity, "accuracy", lambda net, x, y: float((net(x).argmax(1) == y).double().mean()))
+    assert found() < 1.5
+    features = torch.rand((800, 1), generator=generator)        # a learner of noise is no better than chance
+    told = simplicity.alone(features[data.fit], features[data.judged], data, seed=0)
+    assert all(abs(row[-1] - 0.5) < 0.25 for row in told["accuracy"])
 
 
 def test_shifted_data_are_asked_too():

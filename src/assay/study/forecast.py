@@ -39,7 +39,8 @@ def _trainings(study: Study) -> float:
     if study.gradients:
         step *= 1.5                                 # changed inputs cost steps of their own
     structures, curve = len(study.structures), simplicity.SEEDS * (simplicity.SIZES + len(simplicity.WIDTHS) - 1)
-    return step * (structures * (controls.PLANTED_STEPS + usefulness.SEEDS * STEPS) + curve * STEPS + 6 * non_robust.TRAINING)
+    each = controls.PLANTED_STEPS + usefulness.SEEDS * STEPS
+    return step * (structures * each + curve * STEPS + 6 * non_robust.TRAINING)
 
 
 def _seconds(work: Callable[[], object]) -> float:
