@@ -47,7 +47,7 @@ def test_balanced_accuracy_weighs_classes_alike():
     right = torch.tensor([True] * 90 + [False] * 10)
     found = balanced_accuracy(right, y, 0.6)
     assert found.value == 0.5
-    assert 0.45 < found.low < 0.5 < found.high < 0.65
+    assert 0.42 < found.low < 0.5 < found.high < 0.65
     assert found.p > 0.9
     assert found.against < 0.1
     assert balanced_accuracy(torch.ones(100, dtype=torch.bool), y, 0.6).p < 0.001
@@ -61,6 +61,25 @@ def test_the_interval_of_balanced_accuracy_covers():
         found = balanced_accuracy(right, y, 0.0, k)
         hits += found.low <= 0.7 <= found.high
     assert hits >= 180          # .95 of 200 is 190; below 180 has probability .001
+
+
+MANY = [(10, 25, 0.94), (43, 23, 0.9), (43, 23, 0.3), (43, 3, 0.5), (10, 25, 0.1)]         # classes, inputs of each, true share
+
+
+@pytest.mark.parametrize(("classes", "each", "share"), MANY)
+def test_many_classes_pull_the_interval_to_no_side(classes, each, share):
+    """The broken twin has a prior of one observation in each class, which adds up to one side."""
+    rng, y, told = np.random.default_rng(0), torch.arange(classes).repeat_interleave(each), np.zeros(4)
+    for k in range(150):
+        right = torch.from_numpy(rng.random(len(y)) < share)
+        found = balanced_accuracy(right, y, share, k)
+        hits = np.array([int(right[y == c].sum()) for c in range(classes)])
+        twin = rng.beta(hits + 1 / classes, each - hits + 1 - 1 / classes, (1000, classes)).mean(1)
+        low, high = np.quantile(twin, [0.025, 0.975])
+        told += [found.low <= share <= found.high, found.p <= 0.05, found.against <= 0.05, low <= share <= high]
+    assert told[0] >= 132                                       # of 150, 142 expected; fewer has probability .001
+    assert max(told[1:3]) <= 17                                 # 7.5 expected; more has probability .001
+    assert told[3] < 132 or share == 1 / classes
 
 
 def test_a_ratio_that_was_not_found_stays_infinite():

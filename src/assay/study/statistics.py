@@ -72,21 +72,23 @@ def _off_class(right: Tensor, y: Tensor) -> Tensor:
 
 
 def accuracy_draws(right: Tensor, y: Tensor, *words: object, design: float = 1.0) -> Tensor:
-    """`DRAWS` values that the balanced accuracy may have: the mean over classes of Beta(hits + 1/K, misses + 1 − 1/K).
+    """`DRAWS` values that the balanced accuracy b may have: Beta(b m + 1/K, (1 − b) m + 1 − 1/K), m as many inputs as give
+    its variance.
 
-    Posterior of each class's share, whose prior weighs one observation and has its mean at chance, 1/K (of two classes
-    Jeffreys'): with a mean of ½ the errors of many classes would add up to one side. A bootstrap of two inputs that are both
-    right knows of nothing else; this does. Hits and misses are over `design`, the effect of groups.
-    Classes come in the order of the data, so that their names do not matter.
+    The prior weighs one observation and has its mean at chance, 1/K, for all classes together: one for each class pulls
+    towards its mean once a class (of 10 classes with 25 inputs and a true share of .94 intervals of 95 % covered half). m =
+    b (1 − b) / V over `design`, the effect of groups, with V = Σ p (1 − p)/n_c / K² and p = (hits + ½)/(n_c + 1), so that
+    two inputs that are both right are no certainty. Neither order nor names of classes matter.
     """
     seed = hashlib.sha256("\x1f".join(map(str, words)).encode()).digest()[:8]
     rng = np.random.default_rng(int.from_bytes(seed, "big"))
-    classes = list(dict.fromkeys(y.tolist()))
-    total, chance = np.zeros(DRAWS), 1 / max(len(classes), 2)
-    for c in classes:
-        hits, n = float(right[y == c].double().sum()) / design, int((y == c).sum()) / design
-        total += rng.beta(hits + chance, max(n - hits, 0.0) + 1 - chance, DRAWS) / len(classes)
-    return torch.from_numpy(total)
+    _, place, n = y.unique(return_inverse=True, return_counts=True)
+    k, n, chance = len(n), n.double(), 1 / max(len(n), 2)
+    hits = torch.zeros(k, dtype=torch.float64).index_add_(0, place, right.double())
+    p, b, even = (hits + 0.5) / (n + 1), float((hits / n).mean()), float(k**2 / (1 / n).sum())
+    near = (b * even + chance) / (even + 1)
+    m = near * (1 - near) / (float((p * (1 - p) / n).sum()) / k**2) / design
+    return torch.from_numpy(rng.beta(b * m + chance, max(1 - b, 0.0) * m + 1 - chance, DRAWS))
 
 
 def balanced(right: Tensor, y: Tensor) -> float:
