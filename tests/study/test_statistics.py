@@ -63,7 +63,7 @@ def test_the_interval_of_balanced_accuracy_covers():
     assert hits >= 180          # .95 of 200 is 190; below 180 has probability .001
 
 
-MANY = [(10, 25, 0.94), (43, 23, 0.9), (43, 23, 0.3), (43, 3, 0.5), (10, 25, 0.1)]         # classes, inputs of each, true share
+MANY = [(10, 25, 0.94), (43, 23, 0.9), (43, 23, 0.3), (43, 3, 0.5), (10, 25, 0.1)]     # classes, inputs of each, share
 
 
 @pytest.mark.parametrize(("classes", "each", "share"), MANY)

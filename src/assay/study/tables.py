@@ -30,14 +30,19 @@ def tables(results: Mapping[str, Mapping[str, Any]], told: Sequence[Mapping[str,
 
 def _verdicts(told: Sequence[Mapping[str, Any]]) -> Table:
     head = ("structure", "verdict", "the system follows", "tells the class, %", "followed in conflicts, %",
-            "lost with another class's", "lost without it", "ρ system / truth", "N90 without / with", "p, all")
+            "lost with another class's, %", "lost without it, %", "flips along it, % (by chance)", "N90 without / with",
+            "p, all")
     rows = tuple((card["title"], card["verdict"], card["follows"], _share(card["success"]), _share(card.get("use")),
-                  _share(card.get("flip")), _share(card.get("removal")), _ratio(card.get("instability")),
+                  _share(card.get("flip")), _share(card.get("removal")), _along(card.get("alignment")),
                   _ratio(card.get("simplicity")), f"{card['p']:.2g}") for card in told)
+    flips = next((card for card in told if card.get("instability")), None)
+    rho = "" if flips is None else (
+        f" ρ of the system, its median smallest flip over half the way to the nearest input of another class: "
+        f"{_ratio(flips['instability'])}; of the nearest class mean {_ratio(flips['reference'])}.")
     return Table(title="Structure by structure", head=head, rows=rows, note=(
         f"Intervals of 95 %. A structure must tell the class in more than {100 * told[0]['threshold']:.0f} % (half way "
-        "from chance to the system). ρ: median smallest flip over half the way to the nearest input of another class. N90 "
-        "is asked only where success and use are positive. p: all four together, adjusted over structures."))
+        f"from chance to the system).{rho} N90 is asked only where success and use are positive. p: all four together, "
+        "adjusted over structures."))
 
 
 def _cards(told: Sequence[Mapping[str, Any]]) -> Table:
@@ -110,17 +115,16 @@ def _needed(results: Mapping[str, Mapping[str, Any]], told: Sequence[Mapping[str
 
 def _controls(told: Sequence[Mapping[str, Any]]) -> Table:
     head = ("structure", "numbers", "followed by a network taught nothing else, %", "its accuracy, %",
-            "tells classes by lot", "called consistent with classes by lot", "flips along it, % (by chance)",
-            "lost within the class")
+            "tells classes by lot", "called consistent with classes by lot", "lost within the class, %")
     rows = []
     for card in told:
-        sown, along, false = card.get("planted"), card.get("alignment"), card["false_alarms"]
+        sown, false = card.get("planted"), card["false_alarms"]
         if "order" in card:
             continue                            # it has a table of its own
         rows.append((card["title"], str(card["numbers"]), _share(sown), f"{100 * sown['accuracy']:.0f}" if sown else "–",
                      counted(false["tells"], false["of"]),
                      "–" if false["consistent"] is None else counted(false["consistent"], false["of"]),
-                     f"{_share(along, 1)}; {100 * along['chance']:.2g}" if along else "–", _share(card.get("within"))))
+                     _share(card.get("within"))))
     return Table(title="Controls beside every verdict", head=head, rows=tuple(rows), note=(
         f"Classes by lot: exchanged at random, {told[0]['false_alarms']['of']} times where a learner can be fitted. A "
         "structure tells them by chance in 5 of 100. Called consistent: the verdict's own rule, over all structures of one "
@@ -157,33 +161,42 @@ def _share(e: Mapping[str, Any] | None, digits: int = 0) -> str:
     if e is None or not e["n"] or e.get("value") is None:
         return "–"
     value, low, high = (percent(e[k], digits) for k in ("value", "low", "high"))
-    return f"{value} ({low} to {high})"
+    return _with(value, low, high)
+
+
+def _with(value: str, low: str, high: str) -> str:
+    """A number with its interval, which no line breaks."""
+    return f"{value} ({low}\u00a0to\u00a0{high})"
+
+
+def _along(e: Mapping[str, Any] | None) -> str:
+    return "–" if e is None else f"{_share(e, 1)}; {100 * e['chance']:.2g}"
 
 
 def _trained(e: Mapping[str, Any] | None) -> str:
     """An accuracy with its interval, and the least and most of several trainings."""
     if e is None or "least" not in e:
         return _share(e)
-    return f"{_share(e)[:-1]}; trainings {percent(e['least'])} to {percent(e['most'])})"
+    return f"{_share(e)}; trainings {percent(e['least'])}\u00a0to\u00a0{percent(e['most'])}"
 
 
 def counted(count: int, of: int) -> str:
     """A count of trials, with Clopper and Pearson's interval of the rate in per cent.
 
-    >>> counted(0, 100)
+    >>> counted(0, 100).replace("\\u00a0", " ")
     '0 of 100 (0 to 3.6 %)'
     """
     low, high = clopper_pearson(count, of)
-    return f"{count} of {of} ({100 * low:.2g} to {100 * high:.2g} %)"
+    return _with(f"{count} of {of}", f"{100 * low:.2g}", f"{100 * high:.2g}\u00a0%")
 
 
 def percent(share: float, digits: int = 0) -> str:
-    """A share in per cent, never "-0".
+    """A share in per cent, never "−0".
 
-    >>> percent(-0.001), percent(0.123, 1)
-    ('0', '12.3')
+    >>> percent(-0.001), percent(0.123, 1), percent(-0.02)
+    ('0', '12.3', '−2')
     """
-    return f"{round(100 * share, digits) + 0.0:.{digits}f}"
+    return f"{round(100 * share, digits) + 0.0:.{digits}f}".replace("-", "−")
 
 
 def _ratio(e: Mapping[str, Any] | None) -> str:
@@ -191,4 +204,4 @@ def _ratio(e: Mapping[str, Any] | None) -> str:
     if e is None or not e["n"]:
         return "–"
     value, low, high = ("not found" if e.get(k) is None else f"{e[k]:.2g}" for k in ("value", "low", "high"))
-    return f"{value} ({low} to {high})"
+    return _with(value, low, high)

@@ -41,8 +41,8 @@ def _fails(card: Mapping[str, Any], classes: Sequence[str]) -> str:
     if "shifted" in useful:
         found.append(f"in {100 * useful['shifted']['value']:.0f} % of shifted inputs")
     if card.get("use") is not None and card["flip"]["n"]:
-        found.append(f"the system loses {percent(card['flip']['value'])} points with another class's "
-                     f"({percent(card['within']['value'])} within the class)")
+        found.append(f"the system loses {percent(card['flip']['value'])} % of decisions with another class's "
+                     f"({percent(card['within']['value'])} % within the class)")
     return "; ".join(found)
 
 
@@ -72,12 +72,12 @@ def account(results: Mapping[str, Mapping[str, Any]], told: Sequence[Mapping[str
              f"accuracy {100 * accuracy['value']:.1f} %, {100 * accuracy['low']:.1f} to {100 * accuracy['high']:.1f} %).")
     if system.get("no_number"):
         first += f" For {system['no_number']} it gave no finite scores; they count as wrong."
-    seen = [first, *(f"{capital(card['title'])}: {card['verdict']} ({card['reason']})." + (
+    seen = [first, *(f"{capital(card['title'])}: {card['verdict']}; {card['reason']}." + (
         f" {capital(card['means'])}." if card.get("means") else "") for card in told), *_masked(results)]
     limits = [*LIMITS, *(f"Not tried: {name}, because {why}." for name, why in refused.items())]
     return Account(title=f"What has {header['system']['name']} learned?", question=(
         "Does it follow structures that are simpler than the truth, and unstable?"), seen=tuple(seen),
-        tables=tuple(tables(results, told)), plots=tuple(_plots(results)), strips=tuple(_strips(results, told)),
+        tables=tuple(tables(results, told)), plots=tuple(_plots(results, told)), strips=tuple(_strips(results, told)),
         limits=tuple(limits), sources=(
             "Thesing, Antun and Hansen, arXiv 1906.01478 (2019), Conjecture 1", "Geirhos et al., Nature Machine "
             "Intelligence 2 (2020): shortcut learning", "Ilyas et al., NeurIPS 2019: non-robust features",
@@ -107,27 +107,29 @@ def _masked(results: Mapping[str, Mapping[str, Any]]) -> list[str]:
             f"{share('random')}: {compared}."]
 
 
-def _plots(results: Mapping[str, Mapping[str, Any]]) -> list[Plot]:
-    found = []
+def _plots(results: Mapping[str, Mapping[str, Any]], cards: Sequence[Mapping[str, Any]]) -> list[Plot]:
+    found, titles = [], {card["id"]: card["title"] for card in cards}
     simple = results["simplicity"]
     for name, told in simple["structures"].items():
         lines = [_curve("with it", "own", simple["present"]), _curve("neutral everywhere", "worst", told["absent"])]
-        found.append(Plot(title=f"Samples needed with and without {name}", x_label="training samples", y_label="right "
-                                                                                                               "decisions",
-                          lines=tuple(lines), x_log=True, kind="share"))
+        found.append(Plot(title=f"Samples needed, with it and without: {titles[name]}",
+                          x_label="training samples", y_label="balanced accuracy", lines=tuple(lines),
+                          x_log=True, kind="share"))
     bands = results["system"].get("spectrum", {}).get("bands")
     if bands:
         styles = {"flips": "worst", "gradients": "transfer", "inputs": "average"}
-        lines = [Line(name=name, style=styles[name], points=tuple(((i + 0.5) / 16, v) for i, v in enumerate(values)))
+        lines = [Line(name=name, style=styles[name], points=tuple(((i + 0.5) / 16, v) for i, v in enumerate(values)
+                                                               if v is not None))
                  for name, values in bands.items()]
         found.append(Plot(title="Where smallest flips lie in frequency", x_label="spatial frequency, cycles a pixel",
                           y_label="share of the energy", kind="share", lines=tuple(lines)))
     masked = results.get("mask", {"n": 0})
     if masked["n"]:
-        lines = [Line(name=name, style=style, points=tuple(zip(masked["shares"], masked[key], strict=True)))
+        lines = [Line(name=name, style=style, points=tuple((100 * s, v) for s, v in zip(masked["shares"], masked[key],
+                                                                                            strict=True)))
                  for name, style, key in (("first pixels of the map of sparse changes", "worst", "turned"),
                                           ("as many by lot, in other orders for each input", "average", "random"))]
-        found.append(Plot(title="How many pixels turn a decision", x_label="share of the pixels that may take any value",
+        found.append(Plot(title="How many pixels turn a decision", x_label="pixels that may take any value, %",
                           y_label="right decisions turned", x_log=True, kind="share", lines=tuple(lines)))
     return found
 
@@ -144,7 +146,7 @@ def _strips(results: Mapping[str, Mapping[str, Any]], told: Sequence[Mapping[str
         if card.get("pictures"):
             shown = [Picture(caption=name, pixels=_rows(p)) for name, p in zip(
                 ("an input", "with the structure of another class"), card["pictures"], strict=True)]
-            found.append(Strip(title=f"{card['title']}: {card['verdict']}", pictures=tuple(shown)))
+            found.append(Strip(title=f"{capital(card['title'])}: {card['verdict']}", pictures=tuple(shown)))
     seen = results["system"].get("spectrum", {})
     if "map" in seen:
         most = max(v for row in seen["map"] for v in row) or 1.0
