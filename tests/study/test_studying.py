@@ -129,6 +129,10 @@ def test_renaming_classes_changes_no_statistic(tmp_path):
     for one, other in zip(*cards, strict=True):
         for part in ("success", "use", "flip", "removal", "within", "instability", "structure_flip", "alignment"):
             assert one[part] == pytest.approx(other[part], rel=1e-3, abs=1e-4), part
+        for part in ("success", "use"):
+            assert one["permuted"][part] == pytest.approx(other["permuted"][part], abs=1e-3), part
+        assert one["samples"]["accuracy"] == other["samples"]["accuracy"]
+        assert one["useful"]["alone"]["ordinary"] == pytest.approx(other["useful"]["alone"]["ordinary"])
 
 
 def test_a_study_goes_on_where_it_was_stopped(tmp_path, monkeypatch):
