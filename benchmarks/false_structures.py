@@ -28,7 +28,7 @@ from assay.study.learner import fit
 from assay.study.material import Material, halves
 from assay.study.small_net import trained
 from assay.study.statistics import accuracy_draws, balanced_accuracy
-from assay.study.use import use
+from assay.study.use import followed
 
 STEPS, PLANTED = 600, 3         # classes of the planted runs: thirds of the data's own variation
 
@@ -37,14 +37,15 @@ def positives(decide, data: Material, structures, seed: int) -> dict[str, tuple[
     """For each editable structure: adjusted p of success and use together, and what is followed."""
     x, y = data.part(data.judged)
     fx, fy = data.part(data.fit)
-    goal = threshold(1 / data.classes, accuracy_draws(decide(x) == y, y, seed, "system"))
+    normal = decide(x)
+    goal = threshold(1 / data.classes, accuracy_draws(normal == y, y, seed, "system"))
     joint, follows = {}, {}
     for g in structures:
         learner = fit(g.features(fx), fy, data.classes)
         success = balanced_accuracy(learner(g.features(x)).argmax(1) == y, y, goal, seed, g.id)
-        followed = use(g, decide, learner, data, seed=seed).preference
-        joint[g.id] = max(success.p, followed.p)
-        follows[g.id] = "structure" if followed.n and followed.low > 0.5 else "other"
+        told = followed(g, decide, learner, data, normal, seed=seed)
+        joint[g.id] = max(success.p, told.p)
+        follows[g.id] = "structure" if told.n and told.low > 0.5 else "other"
     adjusted = dict(zip(joint, holm(list(joint.values())), strict=True))
     return {name: (adjusted[name], follows[name]) for name in joint}
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,12 +11,13 @@ from scipy import stats
 
 from assay.arrays import InputError
 from assay.structures.images import Intensity
+from assay.structures.protocol import OfFunction
 from assay.study import controls, judgement, simplicity
 from assay.study.instability import Flips, alignment
 from assay.study.learner import fit
 from assay.study.material import halves
-from assay.study.statistics import balanced_accuracy, mean_of, median_ratio, preference
-from assay.study.use import donors, fall
+from assay.study.statistics import balanced_accuracy, balanced_difference, design_effect, mean_of, median_ratio, preference
+from assay.study.use import donors, fall, followed, use
 
 
 def test_preference_is_the_binomial_test():
@@ -44,7 +47,7 @@ def test_balanced_accuracy_weighs_classes_alike():
     right = torch.tensor([True] * 90 + [False] * 10)
     found = balanced_accuracy(right, y, 0.6)
     assert found.value == 0.5
-    assert 0.45 < found.low < 0.5 < found.high < 0.65
+    assert 0.42 < found.low < 0.5 < found.high < 0.65
     assert found.p > 0.9
     assert found.against < 0.1
     assert balanced_accuracy(torch.ones(100, dtype=torch.bool), y, 0.6).p < 0.001
@@ -58,6 +61,25 @@ def test_the_interval_of_balanced_accuracy_covers():
         found = balanced_accuracy(right, y, 0.0, k)
         hits += found.low <= 0.7 <= found.high
     assert hits >= 180          # .95 of 200 is 190; below 180 has probability .001
+
+
+MANY = [(10, 25, 0.94), (43, 23, 0.9), (43, 23, 0.3), (43, 3, 0.5), (10, 25, 0.1)]     # classes, inputs of each, share
+
+
+@pytest.mark.parametrize(("classes", "each", "share"), MANY)
+def test_many_classes_pull_the_interval_to_no_side(classes, each, share):
+    """The broken twin has a prior of one observation in each class, which adds up to one side."""
+    rng, y, told = np.random.default_rng(0), torch.arange(classes).repeat_interleave(each), np.zeros(4)
+    for k in range(150):
+        right = torch.from_numpy(rng.random(len(y)) < share)
+        found = balanced_accuracy(right, y, share, k)
+        hits = np.array([int(right[y == c].sum()) for c in range(classes)])
+        twin = rng.beta(hits + 1 / classes, each - hits + 1 - 1 / classes, (1000, classes)).mean(1)
+        low, high = np.quantile(twin, [0.025, 0.975])
+        told += [found.low <= share <= found.high, found.p <= 0.05, found.against <= 0.05, low <= share <= high]
+    assert told[0] >= 132                                       # of 150, 142 expected; fewer has probability .001
+    assert max(told[1:3]) <= 17                                 # 7.5 expected; more has probability .001
+    assert told[3] < 132 or share == 1 / classes
 
 
 def test_a_ratio_that_was_not_found_stays_infinite():
@@ -84,6 +106,56 @@ def test_a_fall_is_mcnemars():
     assert found.value == pytest.approx(11 / 25)
     assert found.p == pytest.approx(stats.binomtest(12, 13, 0.5).pvalue / 2)
     assert fall(after, before).p == 1.0
+
+
+def test_a_fall_of_few_donors_is_no_fall_of_many_inputs():
+    """Groups of one are McNemar's pairs; 40 inputs of two donors are two trials, whatever McNemar counts."""
+    before, after = torch.ones(12, dtype=torch.bool), torch.arange(12) >= 9
+    alone = fall(before, after, torch.arange(12))
+    assert alone.p == pytest.approx(fall(before, after).p)
+    before, after, donor = torch.ones(40, dtype=torch.bool), torch.arange(40) < 10, torch.arange(40) // 20
+    shared = fall(before, after, donor)
+    assert fall(before, after).p < 1e-8                         # the broken twin: pairs by themselves
+    assert shared.p == pytest.approx(0.25)                      # both donors' sums fall: two signs of four
+    assert (shared.high - shared.low) > 2 * (fall(before, after).high - fall(before, after).low)
+
+
+def grouped(rng, groups: int = 20, size: int = 10, share: float = 0.7) -> tuple[torch.Tensor, torch.Tensor]:
+    """Right decisions of inputs of which ten share a donor, that is good or bad for all of them alike."""
+    right = torch.from_numpy((rng.random(groups) < share).repeat(size))
+    return right, torch.arange(groups * size) // size
+
+
+def test_the_interval_of_groups_covers_and_that_of_inputs_does_not():
+    rng, hits, alone = np.random.default_rng(0), 0, 0
+    for k in range(100):
+        right, donor = grouped(rng)
+        y = torch.zeros(len(right)).long()
+        found, twin = (balanced_accuracy(right, y, 0.0, k, groups=g) for g in (donor, None))
+        hits += found.low <= 0.7 <= found.high
+        alone += twin.low <= 0.7 <= twin.high
+    assert hits >= 89                                           # 95 expected; fewer has probability .01
+    assert alone < 70
+    assert design_effect(right, y, None) == 1.0
+    assert design_effect(torch.ones(40), torch.zeros(40).long(), torch.arange(40) // 20) == 20.0    # two trials
+
+
+def test_a_difference_of_trainings_covers():
+    """Trainings that scatter by 0.05 and donors that hang together: without either the interval is too narrow."""
+    rng, told = np.random.default_rng(0), np.zeros(3)
+    y = torch.zeros(200).long()
+    for _ in range(150):
+        donor, training = rng.normal(0.1, 0.15, 20).repeat(10), rng.normal(0, 0.05, 3)
+        change = torch.from_numpy(donor[None] + training[:, None])
+        groups = torch.arange(200) // 10
+        zero = torch.zeros(3, 200)
+        for j, (c, g) in enumerate(((change, groups), (change, torch.arange(200)), (change.mean(0)[None], groups))):
+            e = balanced_difference(c, zero[: len(c)], y, g)
+            told[j] += e.low <= 0.1 <= e.high
+    assert told[0] >= 134                                       # of 150, 142 expected; fewer has probability .001
+    assert told[1] < told[0]
+    assert told[2] < told[0]
+    assert told[2] < 134
 
 
 def test_the_learner_learns_what_is_neither_bright_nor_dark():
@@ -208,6 +280,64 @@ def test_what_is_not_followed_is_not_said_to_be():
         told = judgement.judge([{**CARD, "use": {**IGNORED, "against": 0.2}, **changes}])[0]
         assert told.verdict == judgement.INCONCLUSIVE
         assert "does not follow it" in told.reason
+
+
+def by_lot(*ps: tuple[float, float], **changes):
+    return {**CARD, "permuted": {"success": [p for p, _ in ps], "use": [p for _, p in ps]}, **changes}
+
+
+def test_false_alarms_are_counted_by_the_verdicts_own_rule():
+    """Of three exchanges: told and followed, told alone, neither."""
+    one = by_lot((0.01, 0.03), (0.01, 0.2), (0.5, 1.0))
+    assert judgement.alarms([one]) == [{"of": 3, "tells": 2, "consistent": 1}]
+    # beside another of which all can be asked Holm asks for .025; beside one without an editor nothing changes
+    beside = by_lot((0.5, 1.0), (0.5, 1.0), (0.5, 1.0))
+    assert [a["consistent"] for a in judgement.alarms([one, beside])] == [0, 0]
+    no_editor = {**one, "use": None}
+    assert judgement.alarms([one, no_editor])[1] == {"of": 3, "tells": 2, "consistent": None}
+    assert judgement.alarms([one, no_editor])[0]["consistent"] == 1
+    assert judgement.alarms([{**one, "keeps_truth": False}])[0]["consistent"] is None       # never given that verdict
+    assert judgement.alarms([{**CARD}])[0] == {"of": 0, "tells": 0, "consistent": 0}
+
+
+def test_classes_by_lot_are_told_in_one_of_twenty(monkeypatch):
+    """Brightness of images, 60 exchanges. The broken twin is fitted to the classes it is judged by: it tells them all."""
+    generator = torch.Generator().manual_seed(0)
+    x, y = torch.rand((120, 1, 4, 4), generator=generator), torch.arange(120) % 2
+    data = halves(x, y, classes=2, box=(0.0, 1.0), seed=0)
+    monkeypatch.setattr(controls, "PERMUTED", 60)
+
+    def decide(inputs):
+        return (inputs.mean((1, 2, 3)) > 0.5).long()
+
+    own = decide(data.x[data.judged])
+    told = controls.permuted(Intensity(), decide, own, data, seed=0)
+    assert sum(p <= 0.05 for p in told["success"]) <= 9         # 3 expected; above has probability .002
+    assert all(u == 1.0 for p, u in zip(told["success"], told["use"], strict=True) if p > 0.05)
+    pixels = OfFunction(id="pixels", title="", function=lambda v: v.flatten(1)[:, :12])
+    leaking = replace(data, fit=data.judged)
+    assert sum(p <= 0.05 for p in controls.permuted(pixels, decide, own, leaking, seed=0)["success"]) >= 50
+
+
+def test_what_is_asked_of_conflicts_alone_is_what_use_says():
+    generator = torch.Generator().manual_seed(0)
+    x, y = torch.rand((200, 1, 4, 4), generator=generator) * 0.3, torch.arange(200) % 2
+    x = x + 0.3 * y[:, None, None, None] + 0.15 * torch.rand((200, 1, 1, 1), generator=generator)
+    y = torch.where(torch.arange(200) % 7 == 0, 1 - y, y)       # of a seventh the system is wrong
+    data = halves(x, y, classes=2, box=(0.0, 1.0), seed=0)
+    asked: list[int] = []
+
+    def decide(inputs):
+        asked.append(len(inputs))
+        return (inputs.mean((1, 2, 3)) > 0.37).long()
+
+    normal = decide(data.x[data.judged])
+    learner = fit(Intensity().features(data.x[data.fit]), data.y[data.fit], 2)
+    whole = use(Intensity(), decide, learner, data, normal, seed=0).preference
+    asked.clear()
+    assert followed(Intensity(), decide, learner, data, normal, seed=0) == whole
+    assert whole.value > 0.9
+    assert sum(asked) < 2 * len(normal)                         # twice of inputs in conflict, and of no others
 
 
 def test_many_structures_ask_more_of_each():

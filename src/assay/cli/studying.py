@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,18 +46,21 @@ def study(system: str, structures: str, words: tuple[str, ...], missing: tuple[f
     from assay.audits.recipe import Recipe
     from assay.records import to_data
     from assay.reports.progress import duration
-    from assay.study.run import Study, forecast, run_study
+    from assay.study.forecast import forecast
+    from assay.study.prepare import facts_of, own, prepared
+    from assay.study.run import Study, run_study
     from assay.systems.protocol import System
 
     recipe = Recipe(systems=(system,), established=("none",), seed=seed,
                     weights={system: str(weights)} if weights else {}, **said)
     session = session_from(recipe)
     other = _other(recipe, shifted, session.data) if shifted else None
-    material, candidates = _material(session, words, missing, seed, _facts(session, time), other)
+    facts = facts_of(session.data.ids, str((session.recipe or {}).get("data", "")), time)
+    material, candidates = prepared(session.data, seed=seed, facts=facts, shifted=other, words=words, missing=missing)
     audited = session.systems[0].system
     if not isinstance(audited, System):
         raise InputError(f"{system}: a study asks classifiers")
-    made = Study.of(audited, material, (*candidates, *_own(structures)), seed=seed)
+    made = Study.of(audited, material, (*candidates, *own(structures)), seed=seed)
     folder = out or Path("runs") / f"study-{''.join(c if c.isalnum() or c in '-.' else '-' for c in system)[:60]}"
     click.echo(f"Study of {session.name}: {len(made.structures)} structures, {len(material.y)} inputs; about "
                f"{duration(forecast(made))} on one core", err=True)
@@ -75,59 +76,6 @@ def study(system: str, structures: str, words: tuple[str, ...], missing: tuple[f
     return 0
 
 
-def _material(session: Any, words: Sequence[str], missing: Sequence[float], seed: int, facts: Sequence[Any],
-              other: Any) -> tuple[Any, tuple[Any, ...]]:
-    """The data as two halves with what else is known of them, and the candidates for inputs of their kind."""
-    from dataclasses import replace
-
-    from assay.arrays import InputError
-    from assay.structures import library
-    from assay.study.material import halves
-
-    record = session.data.record
-    if not record.classes:
-        raise InputError(f"data {record.id!r} have no classes: a study asks what a classifier has learnt")
-    places = _drawn(session.data, seed)
-    examples = session.data.fetch(tuple(places))
-    known = [replace(fact, values=fact.values[places]) for fact in facts]
-    material = halves(examples.inputs, examples.truth, classes=len(record.classes), box=examples.box, seed=seed, facts=known,
-                      shifted=None if other is None else _moved(other, record.classes, examples.inputs, seed))
-    x = material.x
-    if not x.is_floating_point():
-        return material, library.of_texts(words)
-    if x.ndim == 2:
-        names = record.options.get("fields", {}).get("names") or [str(i) for i in range(x.shape[1])]
-        return material, library.of_rows(list(names), tuple(missing))
-    return material, library.of_images(examples.box or (0.0, 1.0))
-
-
-def _drawn(data: Any, seed: int) -> list[int]:
-    """Places of the samples that are used, in their order."""
-    import torch
-
-    from assay.perturbations.protocol import stream
-    from assay.study.material import MOST
-
-    return torch.randperm(len(data.ids), generator=stream(seed, "study"))[:MOST].sort().values.tolist()
-
-
-def _facts(session: Any, time: str) -> list[Any]:
-    """Where each sample stands in its file, and when it was taken where that is told."""
-    import torch
-
-    from assay.datasets.groups import times_of
-    from assay.study.order import Fact
-
-    ids, data = session.data.ids, session.recipe["data"]
-    by_class = "the samples lie in a folder for each class, so their order is that of the classes; give --time"
-    found = [Fact(id="order", title="place in the file", formula="the number of the row", values=torch.arange(len(ids)),
-                  unfit=by_class if Path(data).is_dir() else "")]
-    if time:
-        values = torch.tensor(times_of(time, data, ids), dtype=torch.float64)
-        found.append(Fact(id="time", title="time it was taken", formula="the order of times", values=values))
-    return found
-
-
 def _other(recipe: Any, shifted: str, data: Any) -> Any:
     """The data of --shifted, read as those studied; `InputError` where these have other classes."""
     from dataclasses import replace
@@ -141,36 +89,3 @@ def _other(recipe: Any, shifted: str, data: Any) -> Any:
         raise InputError(f"--shifted {shifted}: class {unknown[0]!r} is not one of {', '.join(data.record.classes)}; give "
                          "data of the same classes")
     return other
-
-
-def _moved(other: Any, classes: Sequence[str], x: Any, seed: int) -> tuple[Any, Any]:
-    """Inputs and classes of the data of --shifted, at most as many as are studied."""
-    import torch
-
-    from assay.arrays import InputError
-
-    found = other.fetch(tuple(_drawn(other, seed)))
-    if x.is_floating_point() and found.inputs.shape[1:] != x.shape[1:]:
-        raise InputError(f"--shifted {other.record.id}: inputs of shape {tuple(found.inputs.shape[1:])}, and those studied "
-                         f"have {tuple(x.shape[1:])}; bring them to one size")
-    number = torch.tensor([list(classes).index(name) for name in other.record.classes])
-    return found.inputs, number[found.truth]
-
-
-def _own(named: str) -> tuple[Any, ...]:
-    """The user's structures, from module:NAME."""
-    from assay.arrays import InputError
-    from assay.structures.protocol import Structure
-
-    if not named:
-        return ()
-    module, _, name = named.partition(":")
-    try:
-        found = tuple(getattr(importlib.import_module(module), name))
-    except (ImportError, AttributeError, TypeError) as error:
-        raise InputError(f"--structures {named!r}: {error}; give module:NAME of a list of structures") from None
-    for g in found:
-        if not isinstance(g, Structure):
-            raise InputError(f"--structures {named!r}: {g!r} is no structure; it needs id, title, formula, keeps_truth, "
-                             "unfit and features (assay.structures.protocol.OfFunction makes one of a function)")
-    return found

@@ -10,7 +10,7 @@ from assay.numerics.student import quantile
 Z95 = 1.959963984540054
 
 
-def wilson(successes: float, n: int, *, z: float = Z95) -> tuple[float, float]:
+def wilson(successes: float, n: float, *, z: float = Z95) -> tuple[float, float]:
     """Wilson score interval of a binomial share.
 
     (p̂ + z²/2n ± z √(p̂(1−p̂)/n + z²/4n²)) / (1 + z²/n). Where each of n was tried several times, `successes` is the mean

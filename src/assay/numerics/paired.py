@@ -35,12 +35,12 @@ def mcnemar(b: int, c: int) -> float:
     return 1.0 if 2 * less >= n else min(1.0, 2 * float(betainc(n - less, less + 1, 0.5)))
 
 
-def paired_difference_interval(both: int, only_first: int, only_second: int, neither: int, *,
+def paired_difference_interval(both: float, only_first: float, only_second: float, neither: float, *,
                                z: float = Z95) -> tuple[float, float]:
     """Interval (95 %) of the first share minus the second, of two shares counted on the same samples.
 
     With Wilson's intervals (l₁, u₁) and (l₂, u₂) of p₁ = (both + only_first)/n and p₂ = (both + only_second)/n, and φ their
-    correlation with its correction for continuity:
+    correlation with its correction for continuity (counts need not be whole: of groups they are over the design effect):
     d − √((p₁−l₁)² − 2φ(p₁−l₁)(u₂−p₂) + (u₂−p₂)²) to d + √((u₁−p₁)² − 2φ(u₁−p₁)(p₂−l₂) + (p₂−l₂)²), d = p₁ − p₂. Raises
     `ValueError` for a negative count or no sample. Source: Newcombe, Stat. Med. 17 (1998) 2635, method 10.
 
@@ -61,7 +61,7 @@ def paired_difference_interval(both: int, only_first: int, only_second: int, nei
     return max(-1.0, p1 - p2 - half(p1 - l1, u2 - p2)), min(1.0, p1 - p2 + half(u1 - p1, p2 - l2))
 
 
-def _correlation(a: int, b: int, c: int, d: int) -> float:
+def _correlation(a: float, b: float, c: float, d: float) -> float:
     """Newcombe's φ: a positive ad − bc is brought n/2 towards 0, and no further."""
     product_of_margins = (a + b) * (c + d) * (a + c) * (b + d)
     if product_of_margins == 0:

@@ -6,24 +6,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from assay.perturbations.protocol import stream
 from assay.structures.protocol import Editable, Structure
-from assay.study.judgement import threshold
+from assay.study.judgement import ALPHA, threshold
 from assay.study.learner import fit
 from assay.study.material import Material, decisions
 from assay.study.small_net import accuracy, trained
 from assay.study.statistics import accuracy_draws, balanced_accuracy
-from assay.study.use import Use, use
+from assay.study.use import Use, followed, use
 
-PERMUTED = 20
+PERMUTED = 100          # times the classes are exchanged at random: a learner is fitted each time, few questions asked
 PLANTED_STEPS = 300
 MIDDLE = 0.2            # of a part
-ALPHA = 0.05
 
 
 def planted(g: Editable, data: Material, *, seed: int) -> tuple[Use, float]:
@@ -43,9 +41,10 @@ def planted(g: Editable, data: Material, *, seed: int) -> tuple[Use, float]:
 
     inputs, labels = data.x.clone(), data.y.clone()
     inputs[data.fit], labels[data.fit] = sown, z
-    followed = use(g, partial(decisions, net), fit(g.features(sown), z, data.classes), replace(data, x=inputs, y=labels),
-                   seed=seed, sure=False)
-    return followed, accuracy(net, tested, tz)
+    decide = partial(decisions, net)
+    found = use(g, decide, fit(g.features(sown), z, data.classes), replace(data, x=inputs, y=labels), decide(tx), seed=seed,
+                sure=False)
+    return found, accuracy(net, tested, tz)
 
 
 def given_classes(g: Editable, x: Tensor, reference: Tensor, z: Tensor, classes: int, generator: torch.Generator,
@@ -63,23 +62,24 @@ def given_classes(g: Editable, x: Tensor, reference: Tensor, z: Tensor, classes:
     return g.given(x, g.content(reference[places]))
 
 
-def permuted(g: Structure, decide: Callable[[Tensor], Tensor], own: Tensor, data: Material, *, seed: int) -> dict[str, Any]:
-    """False alarms: classes exchanged at random, twenty times; how often success, and use where it can be asked, is
-    positive.
+def permuted(g: Structure, decide: Callable[[Tensor], Tensor], own: Tensor, data: Material, *,
+             seed: int) -> dict[str, list[float]]:
+    """False alarms: p of success, and of use where it can be asked, for classes exchanged at random a hundred times.
 
     `own` are the system's decisions on the judged half. Its accuracy and the threshold are those of the exchanged classes,
-    so nothing but chance is asked to pass.
+    so nothing but chance is asked to pass. The orders are the same for every structure, so that `judgement.alarms` can judge
+    all of one order together, as the data's own are. Use is asked where success is positive, and counts as not shown (p = 1)
+    elsewhere: both are needed.
     """
-    alarms = 0
+    features, tested = g.features(data.x[data.fit]), g.features(data.x[data.judged])
+    told: dict[str, list[float]] = {"success": [], "use": []}
     for k in range(PERMUTED):
-        order = torch.randperm(len(data.y), generator=stream(seed, "permuted", k))
-        mixed = data.relabelled(data.y[order])
-        learner = fit(g.features(mixed.x[mixed.fit]), mixed.y[mixed.fit], data.classes)
-        x, y = mixed.part(mixed.judged)
+        mixed = data.relabelled(data.y[torch.randperm(len(data.y), generator=stream(seed, "permuted", k))])
+        y = mixed.y[mixed.judged]
+        learner = fit(features, mixed.y[mixed.fit], data.classes)
         goal = threshold(1 / data.classes, accuracy_draws(own == y, y, seed, "permuted", k))
-        success = balanced_accuracy(learner(g.features(x)).argmax(1) == y, y, goal, seed, "permuted", k)
-        positive = success.p <= ALPHA
-        if positive and isinstance(g, Editable):
-            positive = use(g, decide, learner, mixed, seed=seed).preference.p <= ALPHA
-        alarms += positive
-    return {"alarms": int(alarms), "of": PERMUTED}
+        success = balanced_accuracy(learner(tested).argmax(1) == y, y, goal, seed, "permuted", k).p
+        told["success"].append(success)
+        told["use"].append(followed(g, decide, learner, mixed, own, seed=seed).p
+                           if success <= ALPHA and isinstance(g, Editable) else 1.0)
+    return told

@@ -55,11 +55,31 @@ def dominance(use: Mapping[str, Any] | None) -> str:
 
 def judge(cards: Sequence[Mapping[str, Any]]) -> list[Judgement]:
     """One judgement for each card; a question that was not asked has p = 1."""
-    eligible = [i for i, card in enumerate(cards) if card["keeps_truth"] and card.get("use") is not None
-                and card.get("instability") is not None]
+    eligible = _eligible(cards)
     joint = dict(zip(eligible, holm([max(_p(cards[i], part) for part in ASKED) for i in eligible]), strict=True))
     negative = holm([min(1.0, 2 * min(card["success"]["against"], _against_use(card))) for card in cards])
     return [_one(card, joint.get(i, 1.0), negative[i]) for i, card in enumerate(cards)]
+
+
+def alarms(cards: Sequence[Mapping[str, Any]]) -> list[dict[str, int | None]]:
+    """For each card: in how many orders of classes by lot its structure was said to tell the class, and how often it would
+    have been called consistent if instability and simplicity had been granted: an upper bound of the whole verdict's alarms,
+    by the rule of `judge` with Holm's adjustment within each order; None of what that verdict cannot be given to.
+    """
+    eligible, drawn = _eligible(cards), [card.get("permuted") or {"success": [], "use": []} for card in cards]
+    consistent = dict.fromkeys(eligible, 0)
+    for k in range(max((len(d["success"]) for d in drawn), default=0)):
+        joint = holm([max(drawn[i]["success"][k], drawn[i]["use"][k]) for i in eligible])
+        for i, p in zip(eligible, joint, strict=True):
+            consistent[i] += p <= ALPHA
+    return [{"of": len(d["success"]), "tells": sum(p <= ALPHA for p in d["success"]), "consistent": consistent.get(i)}
+            for i, d in enumerate(drawn)]
+
+
+def _eligible(cards: Sequence[Mapping[str, Any]]) -> list[int]:
+    """The places of cards of which all four can be asked."""
+    return [i for i, card in enumerate(cards) if card["keeps_truth"] and card.get("use") is not None
+            and card.get("instability") is not None]
 
 
 def _p(card: Mapping[str, Any], part: str) -> float:

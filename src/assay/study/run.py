@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from functools import cached_property, partial
@@ -20,22 +19,19 @@ from assay.structures.library import fitting
 from assay.structures.protocol import Editable, Structure
 from assay.study import controls, non_robust, simplicity, tell
 from assay.study.instability import Flips, flips, instability, reference
-from assay.study.judgement import threshold
+from assay.study.judgement import ALPHA, threshold
 from assay.study.learner import FLAT, fit
 from assay.study.mask import spatial_mask
 from assay.study.material import Material, decisions
-from assay.study.order import CHECKED, Fact, by_order, said
-from assay.study.small_net import STEPS as TRAINED
-from assay.study.small_net import SmallNet, trained
+from assay.study.order import CHECKED, Fact, Told, by_order, said
+from assay.study.small_net import SmallNet
 from assay.study.spectrum import spectrum
 from assay.study.statistics import accuracy_draws, balanced_accuracy
 from assay.study.surrogate import surrogate
 from assay.study.use import Use, use
-from assay.study.usefulness import Decide, of_settings, ordinary, usefulness
+from assay.study.usefulness import Decide, of_settings, ordinary, small_networks, usefulness
 from assay.systems.protocol import System
 from assay.workbook import Watch, Workbook
-
-MASK = 50 * (40 * 3 + 12 * 60)          # questions for the mask of sparse changes, and what its pixels turn
 
 
 @dataclass(kw_only=True)
@@ -93,11 +89,10 @@ class Study:
         return flips(self.scores, self.data, seed=self.seed)
 
     @cached_property
-    def network(self) -> SmallNet | None:
-        """A small network of the inputs as they are, which those without a structure are set beside."""
-        if not self.data.x.is_floating_point():
-            return None
-        return trained(*self.data.part(self.data.fit), self.data.classes, self.seed, "as it is")
+    def networks(self) -> tuple[SmallNet, ...]:
+        """Small networks of the inputs as they are, which those without a structure are set beside; none of texts."""
+        x = self.data.x[self.data.fit]
+        return small_networks(x, self.data, self.seed) if x.is_floating_point() else ()
 
     def parts(self) -> dict[str, Callable[[Workbook], dict[str, Any]]]:
         """What is to be computed, in order; later parts may read earlier ones."""
@@ -135,11 +130,11 @@ class Study:
         return told
 
     def _as_it_is(self) -> dict[str, Any]:
-        """Accuracies of the system, and of a small network, that do not depend on a structure."""
-        models: dict[str, Decide] = {"system": self.decide}
-        if self.network is not None:
-            models["network"] = partial(decisions, self.network)
-        return {name: of_settings(decide, ordinary(self.data), self.seed, name) for name, decide in models.items()}
+        """Accuracies of the system, and of small networks, that do not depend on a structure."""
+        models: dict[str, list[Decide]] = {"system": [self.decide]}
+        if self.networks:
+            models["network"] = [partial(decisions, network) for network in self.networks]
+        return {name: of_settings(found, ordinary(self.data), self.seed, name) for name, found in models.items()}
 
     def _fact(self, fact: Fact, book: Workbook) -> dict[str, Any]:
         """Where samples stand in their file, or when they were taken: what no system is shown, and no editor changes."""
@@ -147,9 +142,9 @@ class Study:
         found = by_order(fact.values, y, self.goal, self.seed, fact.id)
         return {"id": fact.id, "title": fact.title, "formula": fact.formula, "keeps_truth": True, "numbers": 1,
                 "threshold": threshold(chance, float(book.read("system")["accuracy"]["value"])),
-                "success": asdict(found.success), "permuted": {"alarms": found.alarms, "of": CHECKED},
-                "order": {"p": found.p, "highest": found.highest, "runs": found.runs, "tells": found.tells},
-                "means": said(fact.id, found, chance, self.data.classes),
+                "success": asdict(found.success), "order": {"runs": found.runs, "near": _told(found.near),
+                                                            "far": None if found.far is None else _told(found.far)},
+                "means": said(fact.id, found, self.data.classes),
                 "no_use": "a system sees one input and not where it stands, so whether it is followed cannot be asked"}
 
     def _structure(self, g: Structure, book: Workbook) -> dict[str, Any]:
@@ -166,12 +161,12 @@ class Study:
                                 "no_use": "", "learner": learner.data(), "least": _least(decided == jy, jy),
                                 "samples": simplicity.alone(g.features(x), features, self.data, seed=self.seed),
                                 "permuted": controls.permuted(g, self.decide, self.judged, self.data, seed=self.seed)}
-        followed = use(g, self.decide, learner, self.data, seed=self.seed) if isinstance(g, Editable) else None
+        followed = use(g, self.decide, learner, self.data, self.judged, seed=self.seed) if isinstance(g, Editable) else None
         if followed is not None and isinstance(g, Editable):
             card |= self._edited(g, followed)
         else:
             card["no_use"] = "no editor changes it and leaves the rest as it is, so whether it is followed cannot be asked"
-        card["useful"] = usefulness(g, learner, self.network, self.data, followed, seed=self.seed)
+        card["useful"] = usefulness(g, learner, self.networks, self.data, followed, seed=self.seed)
         if self.gradients and g.features(jx[:1]).is_floating_point() and len(self.flips.x):
             found = instability(g, learner, self.flips, self.data, seed=self.seed)
             card |= {"instability": asdict(found.system), "structure_flip": asdict(found.structure),
@@ -203,7 +198,7 @@ class Study:
     @staticmethod
     def _open(card: Mapping[str, Any]) -> bool:
         """Whether success and use are positive alone."""
-        return card["success"]["p"] <= controls.ALPHA and card.get("use", {"p": 1.0})["p"] <= controls.ALPHA
+        return card["success"]["p"] <= ALPHA and card.get("use", {"p": 1.0})["p"] <= ALPHA
 
 
 def run_study(study: Study, path: Path, header: Mapping[str, Any], *, watch: Watch | None = None) -> Account:
@@ -220,26 +215,8 @@ def run_study(study: Study, path: Path, header: Mapping[str, Any], *, watch: Wat
     return told
 
 
-def forecast(study: Study) -> float:
-    """Seconds of one processor that a study takes, from the time of a few questions and one short training."""
-    x, y = study.data.part(study.data.fit)
-    study.decide(x[:64])                            # the first question, and training, take longer
-    start = time.process_time()
-    study.decide(x[:64])
-    question = (time.process_time() - start) / min(64, len(x))
-    training = 0.0
-    if study.data.x.is_floating_point():
-        trained(x, y, study.data.classes, "forecast", steps=2)
-        start = time.process_time()
-        trained(x, y, study.data.classes, "forecast", steps=10)
-        training = (time.process_time() - start) / 10
-    structures, n = len(study.structures), len(study.data.judged)
-    asked = structures * n * 6 * question
-    if study.gradients:
-        asked += (2 * len(x) * non_robust.STEPS * 3 + 100 * 200 * 3 + MASK * (study.data.x.ndim == 4)) * question
-        training *= 1.5                             # changed inputs cost steps of their own
-    curve = simplicity.SEEDS * (simplicity.SIZES + len(simplicity.WIDTHS) - 1)      # trainings; few structures come so far
-    return asked + training * (structures * (controls.PLANTED_STEPS + TRAINED) + curve * TRAINED + 6 * non_robust.TRAINING)
+def _told(found: Told) -> dict[str, Any]:
+    return {**asdict(found), "of": CHECKED, "tells": found.tells}
 
 
 def _least(right: Tensor, y: Tensor) -> dict[str, Any]:

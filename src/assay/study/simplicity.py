@@ -17,7 +17,7 @@ from assay.study.learner import fit
 from assay.study.material import Material
 from assay.study.small_net import STEPS as TRAINING
 from assay.study.small_net import WIDTH, SmallNet, accuracy, trained
-from assay.study.statistics import Estimate
+from assay.study.statistics import Estimate, balanced
 
 SEEDS, SIZES, TESTED = 5, 5, 400
 STEPS = (5, 10, 20, 40, 80, TRAINING)   # of a training on all samples, after which it is asked
@@ -29,8 +29,8 @@ REACHED = 0.9           # of the final accuracy with the structure, above chance
 
 @dataclass(frozen=True, kw_only=True)
 class Curve:
-    """Accuracy by number of samples, for each seed: `accuracy[seed][i]` at `sizes[i]`; and with all samples by number of
-    steps, `by_step[seed][i]` at `STEPS[i]`, and by width, `by_width[seed][i]` at `WIDTHS[i]`."""
+    """Balanced accuracy by number of samples, for each seed: `accuracy[seed][i]` at `sizes[i]`; and with all samples by
+    number of steps, `by_step[seed][i]` at `STEPS[i]`, and by width, `by_width[seed][i]` at `WIDTHS[i]`."""
 
     sizes: tuple[int, ...]
     accuracy: tuple[tuple[float, ...], ...]
@@ -77,15 +77,16 @@ def _by_step(x: Tensor, y: Tensor, test: tuple[Tensor, Tensor], *words: Any) -> 
 
 
 def alone(features: Tensor, tested: Tensor, data: Material, *, seed: int) -> dict[str, Any]:
-    """The learner's accuracy by number of samples, from the structure's numbers of the fitting and of the judged half.
+    """The learner's balanced accuracy by number of samples, from the structure's numbers of the fitting and of the judged
+    half.
 
     `n90` is the fewest that reach 90 % of its own final accuracy above chance, the geometric mean over seeds; None where the
     final accuracy is no better than chance.
     """
     y, jy, sizes = data.y[data.fit], data.y[data.judged], sizes_for(data)
     orders = [torch.randperm(len(y), generator=stream(seed, "order", k)) for k in range(SEEDS)]
-    rows = [[float((fit(features[order[:n]], y[order[:n]], data.classes)(tested).argmax(1) == jy).double().mean())
-             for n in sizes] for order in orders]
+    rows = [[balanced(fit(features[order[:n]], y[order[:n]], data.classes)(tested).argmax(1) == jy, jy) for n in sizes]
+            for order in orders]
     final, chance = sum(row[-1] for row in rows) / len(rows), 1 / data.classes
     n90 = math.exp(float(logs(sizes, rows, chance + REACHED * (final - chance)).mean()))
     return {"sizes": list(sizes), "accuracy": rows, "n90": n90 if final > chance else None}

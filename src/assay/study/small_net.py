@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from assay.perturbations.protocol import stream
+from assay.study.statistics import balanced
 
 SIDE = 32               # larger images are averaged down to it
 WIDTH = 64              # units of the last hidden layer
@@ -80,5 +81,6 @@ def trained(x: Tensor, y: Tensor, classes: int, *words: object, steps: int = STE
 
 
 def accuracy(net: nn.Module, x: Tensor, y: Tensor) -> float:
+    """The balanced accuracy, as all that a study says of accuracy."""
     with torch.no_grad():
-        return float((net(x).argmax(1) == y).double().mean())
+        return balanced(net(x).argmax(1) == y, y)

@@ -44,14 +44,20 @@ def _rival(values: Tensor, y: Tensor) -> Tensor:
     return others.amax(1)
 
 
-def _bands(v: Tensor) -> list[float]:
-    """Share of the energy in each ring of frequency, equal widths up to ½ a pixel; the mean is left out."""
+def _bands(v: Tensor) -> list[float | None]:
+    """Share of the energy in each ring of frequency, equal widths up to ½ a pixel; the mean is left out. None of a ring in
+    which images of this size have no frequency.
+
+    >>> _bands(torch.tensor([[[[0.0, 1.0] * 4] * 8]]))          # all at ½: 8 pixels have none below ⅛, or from 3/16 to ¼
+    [None, None, 0.0, None, 0.0, 0.0, 0.0, 1.0]
+    """
     energy = torch.fft.fft2(v.double()).abs().square().sum((0, 1))
     radius = (torch.fft.fftfreq(v.shape[2])[:, None] ** 2 + torch.fft.fftfreq(v.shape[3])[None] ** 2).sqrt()
     ring = (radius / 0.5 * BANDS).floor().clamp_max(BANDS - 1).long()
     energy[0, 0] = 0
     shares = torch.zeros(BANDS, dtype=torch.float64).index_add_(0, ring.flatten(), energy.flatten())
-    return (shares / shares.sum().clamp_min(1e-300)).tolist()
+    held = torch.bincount(ring.flatten()[1:], minlength=BANDS)
+    return [float(share) if n else None for share, n in zip(shares / shares.sum().clamp_min(1e-300), held, strict=True)]
 
 
 def _channels(v: Tensor) -> list[float]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from assay.account import Account, Line, Picture, Plot, Strip
 from assay.profiles.plain_words import capital
-from assay.study.judgement import ALPHA, dominance, judge, threshold
+from assay.study.judgement import ALPHA, alarms, dominance, judge, threshold
 from assay.study.tables import percent, tables
 
 LIMITS = (
@@ -27,8 +27,8 @@ def cards(results: Mapping[str, Mapping[str, Any]], classes: Sequence[str] = ())
              if name.startswith("structure-")]
     judged = judge(found)
     return [{**card, "verdict": j.verdict, "reason": j.reason, "p": j.p, "follows": dominance(card.get("use")),
-             "fails": _fails(card, classes), "power": _power(card)}
-            for card, j in zip(found, judged, strict=True)]
+             "false_alarms": counts, "fails": _fails(card, classes), "power": _power(card)}
+            for card, j, counts in zip(found, judged, alarms(found), strict=True)]
 
 
 def _fails(card: Mapping[str, Any], classes: Sequence[str]) -> str:
@@ -38,11 +38,11 @@ def _fails(card: Mapping[str, Any], classes: Sequence[str]) -> str:
     least, useful = card["least"], card["useful"]["alone"]
     name = classes[least["class"]] if least["class"] < len(classes) else str(least["class"])
     found = [f"alone right in {100 * least['right']:.0f} % of class {name}"]
-    found += [f"in {100 * useful[where]['value']:.0f} % {words}" for where, words in (
-        ("conflict", "with the structure of another class"), ("shifted", "of shifted inputs")) if where in useful]
+    if "shifted" in useful:
+        found.append(f"in {100 * useful['shifted']['value']:.0f} % of shifted inputs")
     if card.get("use") is not None and card["flip"]["n"]:
-        found.append(f"the system loses {percent(card['flip']['value'])} points with another class's "
-                     f"({percent(card['within']['value'])} within the class)")
+        found.append(f"the system loses {percent(card['flip']['value'])} % of decisions with another class's "
+                     f"({percent(card['within']['value'])} % within the class)")
     return "; ".join(found)
 
 
@@ -72,12 +72,12 @@ def account(results: Mapping[str, Mapping[str, Any]], told: Sequence[Mapping[str
              f"accuracy {100 * accuracy['value']:.1f} %, {100 * accuracy['low']:.1f} to {100 * accuracy['high']:.1f} %).")
     if system.get("no_number"):
         first += f" For {system['no_number']} it gave no finite scores; they count as wrong."
-    seen = [first, *(f"{capital(card['title'])}: {card['verdict']} ({card['reason']})." + (
+    seen = [first, *(f"{capital(card['title'])}: {card['verdict']}; {card['reason']}." + (
         f" {capital(card['means'])}." if card.get("means") else "") for card in told), *_masked(results)]
     limits = [*LIMITS, *(f"Not tried: {name}, because {why}." for name, why in refused.items())]
     return Account(title=f"What has {header['system']['name']} learned?", question=(
         "Does it follow structures that are simpler than the truth, and unstable?"), seen=tuple(seen),
-        tables=tuple(tables(results, told)), plots=tuple(_plots(results)), strips=tuple(_strips(results, told)),
+        tables=tuple(tables(results, told)), plots=tuple(_plots(results, told)), strips=tuple(_strips(results, told)),
         limits=tuple(limits), sources=(
             "Thesing, Antun and Hansen, arXiv 1906.01478 (2019), Conjecture 1", "Geirhos et al., Nature Machine "
             "Intelligence 2 (2020): shortcut learning", "Ilyas et al., NeurIPS 2019: non-robust features",
@@ -90,35 +90,46 @@ def _masked(results: Mapping[str, Mapping[str, Any]]) -> list[str]:
     if not told["n"]:
         return []
 
+    most = 100 * told["shares"][-1]
+
     def share(name: str) -> str:
         found = told["half"][name]
-        return f"more than {100 * told['shares'][-1]:.0f} %" if found is None else f"{100 * found:.2g} %"
+        if found["value"] is None:
+            return f"more than {most:.0f} %"
+        return f"{100 * found['value']:.2g} % ({100 * found['low']:.2g} to {100 * found['high']:.2g})"
 
+    fewer = told["fewer"]
+    least = any(told["half"][name]["value"] is None for name in ("turned", "random"))
+    compared = f"{fewer['value']:.2g} times as many ({fewer['low']:.2g} to {fewer['high']:.2g}, p {fewer['p']:.2g}" + (
+        f", counting {most:.0f} % for what is more)" if least else ")")
     return [f"Half of {told['n']} right decisions turn where {share('turned')} of the pixels may take any value, the first "
-            f"of the map of sparse changes; of pixels drawn at random it takes {share('random')}."]
+            f"of a map of sparse changes of other inputs; of pixels by lot, in {told['orders']} orders, it takes "
+            f"{share('random')}: {compared}."]
 
 
-def _plots(results: Mapping[str, Mapping[str, Any]]) -> list[Plot]:
-    found = []
+def _plots(results: Mapping[str, Mapping[str, Any]], cards: Sequence[Mapping[str, Any]]) -> list[Plot]:
+    found, titles = [], {card["id"]: card["title"] for card in cards}
     simple = results["simplicity"]
     for name, told in simple["structures"].items():
         lines = [_curve("with it", "own", simple["present"]), _curve("neutral everywhere", "worst", told["absent"])]
-        found.append(Plot(title=f"Samples needed with and without {name}", x_label="training samples", y_label="right "
-                                                                                                               "decisions",
-                          lines=tuple(lines), x_log=True, kind="share"))
+        found.append(Plot(title=f"Samples needed, with it and without: {titles[name]}",
+                          x_label="training samples", y_label="balanced accuracy", lines=tuple(lines),
+                          x_log=True, kind="share"))
     bands = results["system"].get("spectrum", {}).get("bands")
     if bands:
         styles = {"flips": "worst", "gradients": "transfer", "inputs": "average"}
-        lines = [Line(name=name, style=styles[name], points=tuple(((i + 0.5) / 16, v) for i, v in enumerate(values)))
+        lines = [Line(name=name, style=styles[name], points=tuple(((i + 0.5) / 16, v) for i, v in enumerate(values)
+                                                               if v is not None))
                  for name, values in bands.items()]
         found.append(Plot(title="Where smallest flips lie in frequency", x_label="spatial frequency, cycles a pixel",
                           y_label="share of the energy", kind="share", lines=tuple(lines)))
     masked = results.get("mask", {"n": 0})
     if masked["n"]:
-        lines = [Line(name=name, style=style, points=tuple(zip(masked["shares"], masked[key], strict=True)))
+        lines = [Line(name=name, style=style, points=tuple((100 * s, v) for s, v in zip(masked["shares"], masked[key],
+                                                                                            strict=True)))
                  for name, style, key in (("first pixels of the map of sparse changes", "worst", "turned"),
-                                          ("as many drawn at random", "average", "random"))]
-        found.append(Plot(title="How many pixels turn a decision", x_label="share of the pixels that may take any value",
+                                          ("as many by lot, in other orders for each input", "average", "random"))]
+        found.append(Plot(title="How many pixels turn a decision", x_label="pixels that may take any value, %",
                           y_label="right decisions turned", x_log=True, kind="share", lines=tuple(lines)))
     return found
 
@@ -135,7 +146,7 @@ def _strips(results: Mapping[str, Mapping[str, Any]], told: Sequence[Mapping[str
         if card.get("pictures"):
             shown = [Picture(caption=name, pixels=_rows(p)) for name, p in zip(
                 ("an input", "with the structure of another class"), card["pictures"], strict=True)]
-            found.append(Strip(title=f"{card['title']}: {card['verdict']}", pictures=tuple(shown)))
+            found.append(Strip(title=f"{capital(card['title'])}: {card['verdict']}", pictures=tuple(shown)))
     seen = results["system"].get("spectrum", {})
     if "map" in seen:
         most = max(v for row in seen["map"] for v in row) or 1.0
