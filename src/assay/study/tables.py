@@ -127,10 +127,10 @@ def _controls(told: Sequence[Mapping[str, Any]]) -> Table:
                      _share(card.get("within"))))
     return Table(title="Controls beside every verdict", head=head, rows=tuple(rows), note=(
         f"Classes by lot: exchanged at random, {told[0]['false_alarms']['of']} times where a learner can be fitted. A "
-        "structure tells them by chance in 5 of 100. Called consistent: the verdict's own rule, over all structures of one "
-        "exchange, with instability and simplicity granted, so that the rule itself alarms no oftener; – where that verdict "
-        "cannot be given. In brackets the interval of the rate. A network taught nothing else shows whether following would "
-        "be seen: without that, nothing is called not consistent for not being followed."))
+        "structure tells them by chance in 5 of 100 at most. Called consistent: the verdict's own rule, over all structures "
+        "of one exchange, with instability and simplicity granted, so that the rule itself alarms no oftener; – where that "
+        "verdict cannot be given. In brackets the interval of the rate. A network taught nothing else shows whether "
+        "following would be seen: without that, nothing is called not consistent for not being followed."))
 
 
 def _non_robust(results: Mapping[str, Mapping[str, Any]]) -> list[Table]:
