@@ -31,6 +31,7 @@ from assay.searches.substitution import WHOLE, count
 from assay.systems.metered import Metered
 
 PREFLIGHT = (150, 45)   # of a classifier; other systems are asked a few times only
+PREFLIGHT_BLIND = (20, 0)       # of a classifier that gives no gradients
 VIEWS = 90              # held-out views of a sticker
 ASKED_AGAIN = 3         # questions about each sample alone: before the search, and twice after it
 STEPS_TIMED = 10
@@ -139,6 +140,8 @@ def of_each_system(check: Check, system: str, bench: Bench) -> dict[str, Cost]:
     gradients, and those that are shown its worst cases.
     """
     spent = {system: evaluations(check)}
+    if check.method == "preflight" and bench.systems[system].access < Access.GRADIENT:
+        spent[system] = min(spent[system], PREFLIGHT_BLIND)
     if check.method != "worst-case":
         return spent
 
@@ -221,8 +224,7 @@ def _one_by_one(check: Check, system: str, bench: Bench, x: Examples) -> float:
     few = [order[(2 * k + 1) * len(order) // (2 * min(FEW, len(order)))] for k in range(min(FEW, len(order)))]
     for _ in range(2):                          # the first fills what is kept of a sample and warms the system up
         start = time.perf_counter()
-        for i in few:
-            run_check(check, system, bench, x.only(i))
+        run_check(check, system, bench, bench.fetch(tuple(few)))        # together, as a unit asks its samples
         spent = time.perf_counter() - start
     tried = sum(asked[i] for i in few)
     more = sum(asked) / len(asked) - tried / len(few)
