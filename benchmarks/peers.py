@@ -18,7 +18,7 @@ import sys
 import time
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -138,7 +138,8 @@ class Answer:
     stuck: np.ndarray
     forward: float
     backward: float
-    seconds: float
+    seconds: float                          # the least of the rounds
+    rounds: tuple[float, ...] = ()          # seconds of each
 
     @property
     def milliseconds(self) -> float:
@@ -240,6 +241,7 @@ def arguments(description: str) -> argparse.ArgumentParser:
     parser.add_argument("--data", type=Path, help="gtsrb_32x32.npz, for the sign network")
     parser.add_argument("--rounds", type=int, default=3, help="interleaved runs of each; the least time counts")
     parser.add_argument("--limit", type=int, default=500, help="how many digits")
+    parser.add_argument("--only", nargs="+", default=[], metavar="METHOD", help="these methods alone, by their names")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     parser.add_argument("--folder", default="", help=argparse.SUPPRESS)
     return parser
@@ -264,11 +266,17 @@ def workers(case: Case, options: argparse.Namespace, script: str, folder: str) -
             worker.close()
 
 
+def ratio_of_times(ours: Answer, theirs: Answer) -> float:
+    """The median over the rounds of our seconds over theirs in the same round: other work on the machine delays both."""
+    return float(np.median(np.array(ours.rounds) / np.array(theirs.rounds)))
+
+
 def interleaved(case: Case, found: Mapping[str, Worker], requests: Sequence[tuple[str, Request]],
                 rounds: int) -> dict[int, Answer]:
     """Each request's answer by its place, with the least seconds of `rounds` runs; a line for each that fails."""
     answers: dict[int, Answer] = {}
     failed: set[int] = set()
+    seconds: dict[int, list[float]] = {}
     for _ in range(rounds):
         for place, (package, request) in enumerate(requests):
             if package not in found or place in failed or (place in answers and request.get("limit")):
@@ -277,9 +285,11 @@ def interleaved(case: Case, found: Mapping[str, Worker], requests: Sequence[tupl
             if isinstance(answer, str):
                 print(f"FAILED {package} {request['method']} {request['norm']}: {answer}")
                 failed.add(place)
-            elif place not in answers or answer.seconds < answers[place].seconds:
+                continue
+            seconds.setdefault(place, []).append(answer.seconds)
+            if place not in answers or answer.seconds < answers[place].seconds:
                 answers[place] = answer
-    return answers
+    return {place: replace(answer, rounds=tuple(seconds[place])) for place, answer in answers.items()}
 
 
 def machine() -> str:

@@ -14,7 +14,7 @@ from assay.arrays import InputError
 from assay.datasets.labelled import bundled_digits
 from assay.perturbations.protocol import stream
 from assay.records import Stop
-from assay.searches.smallest import nearest
+from assay.searches.smallest import gradients, nearest
 from assay.searches.smallest.bounded_check import bounded_check
 from assay.searches.smallest.cascade import smallest_change
 from assay.searches.smallest.ddn import ddn
@@ -236,6 +236,22 @@ def test_gradients_fall_back_where_the_backward_cannot_be_batched():
     _, loop = class_gradients(lambda v: Doubled.apply(v) @ w.T, x, decision, rivals)
     _, batched = class_gradients(lambda v: 2 * v @ w.T, x, decision, rivals)
     assert torch.allclose(loop, batched) and torch.allclose(loop, 2 * (w[rivals] - w[decision][:, None]))
+
+
+def test_classes_share_a_backward_only_while_their_gradients_are_small(monkeypatch):
+    """On a CPU: one backward for all of few small inputs, one for each class where the inputs alone fill the bound."""
+    w = torch.randn(9, 64, generator=torch.Generator().manual_seed(0))
+    x, asked = torch.ones(5, 64), []
+    decision, rivals = torch.zeros(5, dtype=torch.long), torch.arange(1, 9).expand(5, 8)
+    monkeypatch.setattr(gradients.torch.autograd, "grad",
+                        lambda *a, grad=torch.autograd.grad, **k: asked.append(k["is_grads_batched"]) or grad(*a, **k))
+    found = []
+    for entries in (5 * 64 * 8, 5 * 64 * 3, 1):
+        monkeypatch.setattr(gradients, "ENTRIES", entries)
+        found.append(class_gradients(lambda v: v @ w.T, x, decision, rivals)[1])
+    assert asked == [True] * 1 + [True] * 3 + [False] * 8
+    for gradient in found:
+        assert torch.allclose(gradient, (w[rivals] - w[0]), atol=1e-6)
 
 
 def test_callers_tensors_and_global_randomness_are_left_alone():

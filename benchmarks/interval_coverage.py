@@ -1,6 +1,6 @@
 """How often the 95 % intervals hold the truth, counted: 10,000 draws at five rates and four numbers of samples.
 
-    PYTHONPATH=src python benchmarks/coverage.py
+    PYTHONPATH=src python benchmarks/interval_coverage.py
 
 Shares: Clopper and Pearson (at least 95 % by construction), Wilson (about 95 % on average over rates, less near 0 and 1).
 Means: Student's interval, as `mean_interval`, of normal, exponential and two-valued losses. Sizes of flips: the interval of
