@@ -1,8 +1,10 @@
 """Peers of the adversarial search beside ours: each package in a process of its own, every answer looked at again.
 
-A worker loads the same case and the same weights, runs one method a line, and returns the changed inputs, the seconds
-and how often it evaluated the model; the parent looks at the changed inputs again in float64 and in the box. `--peers`
-is a Python that has them (never dependencies of Assay); a peer that is missing is skipped with a line that says so.
+A worker loads the same case and the same weights, runs one method a line, and returns the changed inputs, the seconds of
+processor time (one thread, so other work on the machine hardly counts) and how often it evaluated the model; what a method
+imports or builds at its first call is not counted, since two examples go before. The parent looks at the changed inputs
+again in float64 and in the box. `--peers` is a Python that has them (never dependencies of Assay); a peer that is missing
+is skipped with a line that says so.
 """
 
 from __future__ import annotations
@@ -138,7 +140,7 @@ class Answer:
     stuck: np.ndarray
     forward: float
     backward: float
-    seconds: float                          # the least of the rounds
+    seconds: float                          # of processor time, the least of the rounds
     rounds: tuple[float, ...] = ()          # seconds of each
 
     @property
@@ -200,17 +202,23 @@ def serve(package: str, folder: str, methods: Mapping[str, Method], shim: str | 
         _torchvision(shim)
     with np.load(Path(folder, "case.npz"), allow_pickle=False) as file:
         inputs, labels = torch.from_numpy(file["inputs"]), torch.from_numpy(file["labels"])
+    warm: set[tuple[str, str]] = set()
     for line in sys.stdin:
         request = json.loads(line)
+        if (request["method"], request["norm"]) not in warm:
+            warm.add((request["method"], request["norm"]))
+            with contextlib.suppress(Exception), contextlib.redirect_stdout(sys.stderr):
+                methods[request["method"]](classifier(request["model"]), inputs[:2].clone(), labels[:2].clone(),
+                                           request["norm"], **request["options"])
         model, n = classifier(request["model"]), min(len(inputs), request.get("limit") or len(inputs))
         torch.manual_seed(0)
         np.random.seed(0)
         try:
             with contextlib.redirect_stdout(sys.stderr):
-                start = time.perf_counter()
+                start = time.process_time()
                 found = methods[request["method"]](model, inputs[:n].clone(), labels[:n].clone(), request["norm"],
                                                    **request["options"])
-                seconds = time.perf_counter() - start
+                seconds = time.process_time() - start
         except Exception as error:      # whatever a peer raises is its result
             print("RESULT " + json.dumps({"error": f"{type(error).__name__}: {str(error)[:90]}"}), flush=True)
             continue
